@@ -1,0 +1,1 @@
+"""What tests stand on: the conformance suite of drivers, and its harness."""

@@ -1,0 +1,1 @@
+"""SQLite driver of async-task."""
