@@ -1,0 +1,1 @@
+"""The drivers that come with core: memory, the reference for every rule of `async_task.spi`."""
