@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import re
 import sys
 from importlib.metadata import entry_points
 
 import pytest
-from async_task.plugins.manager import resolve
 from async_task.spi.plugin import SPI_VERSION, DriverInfo
 from async_task.spi.settings import DriverSettings
 from workspace import MEMBERS, PLUGINS, ROOT, Distribution, run, tracked
@@ -75,8 +75,8 @@ def test_what_a_plugin_declares_resolves(plugin: Distribution) -> None:
             assert driver.name == name
             assert driver.spi_version == SPI_VERSION
             assert driver.schemes
-            assert callable(resolve(driver.factory))
-            assert issubclass(resolve(driver.settings), DriverSettings)
+            assert callable(pkgutil.resolve_name(driver.factory))
+            assert issubclass(pkgutil.resolve_name(driver.settings), DriverSettings)
 
 
 @pytest.mark.parametrize("member", MEMBERS, ids=str)
