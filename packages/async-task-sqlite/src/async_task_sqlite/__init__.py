@@ -1,1 +1,1 @@
-"""SQLite driver of async-task."""
+"""SQLite driver of async-task: one file, several processes, nothing to install."""

@@ -1,0 +1,207 @@
+"""The driver: one SQLite file as a store of queues."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from async_task.spi.driver import BaseDriver
+from async_task.spi.errors import ConfigurationError
+from async_task.spi.messages import QueueStats
+
+from async_task_sqlite.connection import Connection
+from async_task_sqlite.consumer import SqliteConsumer
+from async_task_sqlite.control import SqliteControl
+from async_task_sqlite.dead_letters import SqliteDeadLetters
+from async_task_sqlite.keeper import SqliteKeeper
+from async_task_sqlite.leases import reclaim, repeated
+from async_task_sqlite.plugin import CAPABILITIES
+from async_task_sqlite.queries import Queries
+from async_task_sqlite.results import SqliteResults
+from async_task_sqlite.schema import Schema, SqliteMigrations
+from async_task_sqlite.session import Session
+from async_task_sqlite.store import Store
+from async_task_sqlite.wakeup import MESSAGES, Wakeup
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from async_task.spi.driver import ConsumerOptions, DriverOptions
+    from async_task.spi.messages import Message
+
+    from async_task_sqlite.settings import SqliteSettings
+
+_OUTLIVED_LIMIT = 1000
+"""Most results dropped by one `maintain`."""
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class SqliteDriver(BaseDriver):
+    """A store in one file, shared by any number of processes of one host.
+
+    Args:
+        settings: Where the file is.
+        options: Namespace (a prefix of the tables) and the bound of a call.
+        now_ms: The store's clock, Unix milliseconds; the host's wall clock, which all processes on
+            one file share.
+    """
+
+    capabilities = CAPABILITIES
+
+    def __init__(
+        self,
+        settings: SqliteSettings,
+        options: DriverOptions,
+        *,
+        now_ms: Callable[[], int] = _wall_clock_ms,
+    ) -> None:
+        self._path = os.path.abspath(settings.path)
+        self._options = options
+        self._schema = Schema(options.namespace)
+        self._wakeup = Wakeup(self._path)
+        self._connection = self._make_connection()
+        self._queries = Queries.for_prefix(self._schema.prefix)
+        self._now_ms = now_ms
+        self._store = Store(self._connection, self._queries, self._wakeup, now_ms)
+        self.dead_letters = SqliteDeadLetters(self._store)
+        self.results = SqliteResults(self._store)
+        self.control = SqliteControl(self._store)
+        self.migrations = SqliteMigrations(self._connection, self._schema)
+
+    async def open(self) -> None:
+        """Open the file, making it and its tables when missing.
+
+        Raises:
+            ConfigurationError: The place does not exist, or the file is no database, or a newer
+                version of this package made its tables.
+            DriverError: It cannot be opened now.
+        """
+        directory = os.path.dirname(self._path)
+        if not os.path.isdir(directory):
+            raise ConfigurationError(
+                f"the directory of sqlite_path, {directory}, does not exist; make it first"
+            )
+        if os.path.isdir(self._path):
+            raise ConfigurationError(
+                f"sqlite_path {self._path} is a directory; name a file, for example "
+                f"{os.path.join(self._path, 'async-task.db')}"
+            )
+        await self._connection.open()
+
+    async def close(self) -> None:
+        """Close the file and remove the mailbox, within `op_timeout`."""
+        self._wakeup.close()
+        await self._connection.close()
+
+    async def ping(self) -> None:
+        """Read from the file once."""
+        await self._connection.read(lambda db: db.execute(self._queries.paused).fetchall())
+
+    async def provision(self, queues: Sequence[str]) -> None:
+        """Note the names of queues, for `Control.queues`; `enqueue` does the same by itself."""
+        names = [(name,) for name in queues]
+        await self._connection.write(lambda db: db.executemany(self._queries.add_queue, names))
+
+    async def enqueue(self, messages: Sequence[Message]) -> Sequence[int]:
+        """Store messages in one transaction, synced before it returns: all of them or none.
+
+        Returns:
+            The positions of messages that are here already, dead letters included.
+        """
+        q = self._queries
+
+        def enqueue(db: sqlite3.Connection) -> list[int]:
+            now = self._now_ms()
+            ids = [m.id for m in messages]
+            stored = db.execute(q.stored, {"count": len(ids), "ids": b"".join(ids)}).fetchall()
+            duplicates = {i for (i,) in stored} | repeated(ids)
+            rows = [
+                (
+                    m.id,
+                    m.queue,
+                    m.priority,
+                    now + m.delay_ms,
+                    None if m.expires_in_ms is None else now + m.expires_in_ms,
+                    m.body,
+                )
+                for i, m in enumerate(messages)
+                if i not in duplicates
+            ]
+            db.executemany(q.insert, rows)
+            db.executemany(q.add_queue, [(name,) for name in {m.queue for m in messages}])
+            return sorted(duplicates)
+
+        return await self._connection.write(enqueue, wakes=MESSAGES) if messages else ()
+
+    @asynccontextmanager
+    async def consumer(self, options: ConsumerOptions) -> AsyncIterator[SqliteConsumer]:
+        """Yield what takes messages; it shares the driver's connection."""
+        del options  # a lease call names its queues, and holds no more than its limit
+        yield SqliteConsumer(self._store)
+
+    @asynccontextmanager
+    async def keeper(self) -> AsyncIterator[SqliteKeeper]:
+        """Yield what renews leases, on a connection and a thread of its own."""
+        connection = self._make_connection()
+        await connection.open()
+        try:
+            yield SqliteKeeper(Store(connection, self._queries, self._wakeup, self._now_ms))
+        finally:
+            await connection.close()
+
+    async def maintain(self) -> None:
+        """Reclaim expired leases and drop outlived results, a bounded number.
+
+        Takes the write lock only if there is something to do.
+        """
+        q = self._queries
+
+        def idle(db: sqlite3.Connection) -> bool | None:
+            at = {"now": self._now_ms()}
+            (end,) = db.execute(q.next_lease_end).fetchone() or (None,)
+            outlived = db.execute(q.outlived, at).fetchone()
+            return None if outlived or (end is not None and end <= at["now"]) else True
+
+        def maintain(db: sqlite3.Connection) -> bool:
+            now = self._now_ms()
+            reclaim(db, q, now)
+            db.execute(q.drop_outlived, {"now": now, "limit": _OUTLIVED_LIMIT})
+            return True
+
+        await self._connection.write(maintain, durable=False, unless=idle)
+
+    async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
+        """Count queues; walks the index entries of each."""
+        q = self._queries
+
+        def count(db: sqlite3.Connection) -> list[QueueStats]:
+            now = self._now_ms()
+            counted: list[QueueStats] = []
+            for queue in queues:
+                at = {"queue": queue, "now": now}
+                ready, delayed, oldest = db.execute(q.count_waiting, at).fetchone()
+                (leased,) = db.execute(q.count_leased, at).fetchone()
+                (dead,) = db.execute(q.count_dead, at).fetchone()
+                age = now - oldest if ready else None
+                counted.append(QueueStats(queue, ready, delayed, leased, dead, age))
+            return counted
+
+        return await self._connection.read(count)
+
+    async def purge(self, queue: str) -> int:
+        """Delete what is ready or delayed in a queue; returns how many."""
+        sql = self._queries.purge
+        return await self._connection.write(lambda db: db.execute(sql, {"queue": queue}).rowcount)
+
+    def _make_connection(self) -> Connection:
+        return Connection(
+            lambda: Session(self._path, self._schema),
+            op_timeout_ms=self._options.op_timeout_ms,
+            wakeup=self._wakeup,
+        )
