@@ -92,19 +92,19 @@ def test_blocks_share_a_namespace_a_loop_and_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "written\n"
 
 
-@pytest.mark.parametrize(
-    ("block", "complaint"),
-    [
-        ("```python\n\nassert 1 == 2\n```", 'page.md", line 5'),
-        ("```python\nawait absent\n```", "name 'absent' is not defined"),
-        ('```python title="tasks.py"\nimport absent\n```', "No module named 'absent'"),
-        ('```python title="../tasks.py"\n```', "outside of the working directory"),
-        ("```bash\nfalse\ntrue\n```", "exit code 1"),
-        ("```console\n$ echo one\ntwo\n```", "echo one\nprinted\none\nand not\ntwo"),
-        ("```console\necho one\n```", "a console block begins with a command"),
-        ("```pyhton\n```", "do not know what to do with a block of 'pyhton'"),
-    ],
-)
+FAILING = {
+    "python": ("```python\n\nassert 1 == 2\n```", 'page.md", line 5'),
+    "await": ("```python\nawait absent\n```", "name 'absent' is not defined"),
+    "file": ('```python title="tasks.py"\nimport absent\n```', "No module named 'absent'"),
+    "outside": ('```python title="../tasks.py"\n```', "outside of the working directory"),
+    "bash": ("```bash\nfalse\ntrue\n```", "exit code 1"),
+    "output": ("```console\n$ echo one\ntwo\n```", "echo one\nprinted\none\nand not\ntwo"),
+    "prompt": ("```console\necho one\n```", "a console block begins with a command"),
+    "language": ("```pyhton\n```", "do not know what to do with a block of 'pyhton'"),
+}
+
+
+@pytest.mark.parametrize(("block", "complaint"), FAILING.values(), ids=FAILING)
 def test_a_block_that_fails_fails_its_page(block: str, complaint: str, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"# A page\n\n{block}\n")

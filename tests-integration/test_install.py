@@ -30,9 +30,9 @@ def test_a_wheel_holds_its_whole_package_and_nothing_else(
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    shipped = {name for name in contents(wheel_of(member, built)) if ".dist-info/" not in name}
-    assert shipped == source
-    assert f"{package.name}/py.typed" in shipped
+    shipped = contents(wheel_of(member, built))
+    assert {name for name in shipped if ".dist-info/" not in name} == source
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in shipped)
 
 
 def test_the_meta_distribution_is_metadata_only(built: Path) -> None:
@@ -62,3 +62,8 @@ def test_the_installed_plugins_are_found(installed: Path, tmp_path: Path) -> Non
     code = "from importlib.metadata import entry_points as e; print(*e(group='async_task').names)"
     found = run(installed, "-c", code, cwd=tmp_path).split()
     assert set(found) >= {name for plugin in PLUGINS for name in plugin.plugins}
+
+
+def test_the_installed_command_lists_them(installed: Path, tmp_path: Path) -> None:
+    listed = run(installed.with_name("async-task"), "plugins", cwd=tmp_path)
+    assert all(name in listed for plugin in PLUGINS for name in plugin.plugins)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -73,12 +72,11 @@ def tracked(*patterns: str) -> list[Path]:
     return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
 
 
-def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+def run(*command: str | Path, cwd: Path | None = None) -> str:
     """Run a command and return its standard output; a failure shows everything it printed."""
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=cwd, env=os.environ | (env or {}), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, check=False,
+        cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
