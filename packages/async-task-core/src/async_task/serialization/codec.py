@@ -2,55 +2,55 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from async_task.errors import DecodeError
 from async_task.serialization import scalars, wire
-from async_task.serialization.limits import Limits, check, is_array
-from async_task.serialization.paths import explain, explain_arguments
+from async_task.serialization.extensions import Extensions
+from async_task.serialization.limits import Limits, check
+from async_task.serialization.paths import Explainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from async_task.serialization.hooks import ValueCodec
     from async_task.serialization.types import TypeRegistry
 
-# The two levels `encode_arguments` puts around every argument.
-_ARGUMENTS_DEPTH = 2
-# Longest run of equal hashes; more only occurs in keys made to collide.
-_MAX_COLLISIONS = 64
-_SEQUENCES = {tuple: wire.TUPLE, set: wire.SET, frozenset: wire.FROZENSET}
-_BUILDERS: dict[int, Callable[[list[Any]], object]] = {}
+# The list of both and the list or dict of one side, which `encode_arguments` puts around values.
+_ARGUMENTS_DEPTH: Final = 2
+_DEFAULT_LIMITS: Final = Limits()
 
 
 class Codec:
-    """Encode and decode task arguments and results; see `wire` for the format.
+    """Encode and decode task arguments and results; `wire` describes the format.
 
     Exact types survive: None, bool, int up to 4096 bits, float, complex, str, bytes, list, tuple,
     dict with any encodable keys, set, frozenset, datetime, date, time, timedelta, Decimal, UUID,
-    Path and pure paths, and registered Enum, dataclass, named tuple and pydantic classes, and what
-    the value codecs carry. Subclass instances of str, int, float and bytes arrive as the plain
-    type, bytearray and memoryview as bytes. Everything else is refused, including subclasses of
-    the containers.
+    `Path` and pure paths, registered Enum, dataclass, named tuple and pydantic classes, and what
+    the value codecs carry. Instances of subclasses of str, int, float and bytes arrive as the plain
+    type; bytearray and memoryview, which msgpack takes for bytes, as bytes. Everything else is
+    refused, subclasses of the other types included. (msgpack's own `ExtType` and `Timestamp` are
+    not values: it takes them unseen.)
 
     A codec keeps no state between calls: any number of threads may share one.
 
     Args:
         types: The classes a payload may name.
-        value_codecs: Asked in this order about values of other types.
+        value_codecs: Asked in this order about values that are not of a built-in type.
         limits: Bounds of one encoded value, in both directions.
+
+    Raises:
+        ConfigurationError: Two value codecs have one tag.
     """
 
     def __init__(
         self,
         types: TypeRegistry,
         value_codecs: Sequence[ValueCodec] = (),
-        limits: Limits = Limits(),  # noqa: B008 (immutable)
+        limits: Limits = _DEFAULT_LIMITS,
     ) -> None:
-        self._types = types
-        self._value_codecs = {codec.tag: codec for codec in value_codecs}
-        self.limits = limits
+        self._extensions = Extensions(types, value_codecs)
+        self._limits = limits
 
     def encode(self, value: object, root: str = "value") -> bytes:
         """Return `value` as bytes; `root` names it in errors.
@@ -61,7 +61,7 @@ class Codec:
         try:
             return self._pack(value, 0)
         except Exception as error:
-            raise explain(self, value, root, error) from error
+            raise self._explainer().explain({root: value}, error) from error
 
     def encode_arguments(
         self, args: Sequence[object], kwargs: Mapping[str, object], names: Sequence[str] = ()
@@ -79,7 +79,9 @@ class Codec:
         try:
             return self._pack([list(args), dict(kwargs)], _ARGUMENTS_DEPTH)
         except Exception as error:
-            raise explain_arguments(self, args, kwargs, names, error) from error
+            roots = [*names[: len(args)], *(f"args[{i}]" for i in range(len(names), len(args)))]
+            arguments = dict(zip(roots, args, strict=True)) | dict(kwargs)
+            raise self._explainer().explain(arguments, error) from error
 
     def decode(self, data: bytes) -> object:
         """Return the value `encode` was given.
@@ -95,106 +97,42 @@ class Codec:
         Raises:
             DecodeError: Whatever is wrong with `data`. No other error, for any input.
         """
-        match self._unpack(data, _ARGUMENTS_DEPTH):
-            case [list() as args, dict() as kwargs] if all(isinstance(k, str) for k in kwargs):
-                return cast("list[object]", args), cast("dict[str, object]", kwargs)
-            case _:
-                raise DecodeError("the bytes are no task arguments")
+        value = self._unpack(data, _ARGUMENTS_DEPTH)
+        parts = cast("list[object]", value) if type(value) is list else []
+        if [type(part) for part in parts] == [list, dict]:
+            args, kwargs = cast("tuple[list[object], dict[str, object]]", parts)
+            if all(type(name) is str for name in kwargs):
+                return args, kwargs
+        raise DecodeError("the bytes are a value, but no task arguments")
 
     def _pack(self, value: object, outer_depth: int) -> bytes:
-        data = _Packing(self, self.limits.max_depth + outer_depth).pack(value)
-        check(data, self.limits, outer_depth)
+        data = _Packing(self._extensions, self._limits.max_depth + outer_depth).pack(value)
+        check(data, self._limits, outer_depth)
         return data
 
     def _unpack(self, data: bytes, outer_depth: int) -> object:
+        check(data, self._limits, outer_depth)
         try:
-            check(data, self.limits, outer_depth)
-            return wire.unpack(data, self._extension, _mapping)
+            return self._extensions.unpack(data)
         except DecodeError:
             raise
         except Exception as error:
-            raise DecodeError(f"not bytes of ours ({type(error).__name__})") from error
+            raise DecodeError(f"the bytes are no value ({type(error).__name__})") from error
 
-    def take_apart(self, value: object) -> tuple[int, list[object]] | None:
-        """Return code and members of a value that travels as an extension with members.
+    def _explainer(self) -> Explainer:
+        return Explainer(self._extensions, self._limits, lambda value: len(self._measure(value)))
 
-        None if nothing here knows its type; any exception says why this value cannot travel.
-        """
-        kind = type(value)
-        if code := _SEQUENCES.get(kind):
-            return code, list(cast("Sequence[object]", value))
-        for tag, codec in self._value_codecs.items():
-            if codec.handles(value):
-                return wire.CUSTOM, [tag, codec.encode(value)]
-        if found := self._types.find_class(kind):
-            name, shape = found
-            return shape.code, [name, *shape.take(value)]
-        return None
-
-    def _extension(self, code: int, data: bytes) -> object:
-        if decoder := scalars.DECODERS.get(code):
-            try:
-                return decoder(data)
-            except Exception as error:
-                raise DecodeError(f"malformed data of extension {code}") from error
-        # Without an array each level would nest without costing what `check` counts.
-        if code not in wire.CONTAINERS or not is_array(data):
-            raise DecodeError(f"extension {code} is unknown or malformed")
-        members = cast("list[object]", wire.unpack(data, self._extension, _mapping))
-        match code:
-            case wire.TUPLE:
-                return tuple(members)
-            case wire.SET | wire.FROZENSET:
-                _refuse_collisions(members)
-                unique = (set if code == wire.SET else frozenset)(members)
-                if len(unique) != len(members):
-                    raise DecodeError("a member of a set occurs twice")
-                return unique
-            case wire.CUSTOM:
-                return self._decode_custom(members)
-            case _:
-                return self._build(code, members)
-
-    def _decode_custom(self, members: list[object]) -> object:
-        tag, data = members
-        codec = self._value_codecs.get(cast("str", tag))
-        if codec is None:
-            raise DecodeError(f"no codec {tag!r:.80} here; install or pass the one that sent it")
-        try:
-            return codec.decode(data)
-        except DecodeError:
-            raise
-        except Exception as error:
-            raise DecodeError(f"codec {codec.tag!r} failed ({type(error).__name__})") from error
-
-    def _build(self, code: int, members: list[object]) -> object:
-        name = cast("str", members[0])
-        found = self._types.find_name(name)
-        if found is None:
-            raise DecodeError(
-                f"no class {name!r:.80} is registered here; annotate a parameter of the task with"
-                f" it, or register_type(...)"
-            )
-        cls, shape = found
-        if shape.code != code:
-            raise DecodeError(f"{name!r:.80} is another kind of class here than where it was sent")
-        try:
-            return shape.build(members[1:])
-        except DecodeError:
-            raise
-        except Exception as error:
-            raise DecodeError(
-                f"{cls.__qualname__} cannot be built ({type(error).__name__})"
-            ) from error
+    def _measure(self, value: object) -> bytes:
+        return _Packing(self._extensions, self._limits.max_depth).pack(value)
 
 
 class _Packing:
-    """One call of the packer: knows how deep it is, so that a cycle ends."""
+    """One run of the packer: counts the levels it is in, so that a cycle ends."""
 
-    __slots__ = ("_codec", "_levels")
+    __slots__ = ("_extensions", "_levels")
 
-    def __init__(self, codec: Codec, levels: int) -> None:
-        self._codec = codec
+    def __init__(self, extensions: Extensions, levels: int) -> None:
+        self._extensions = extensions
         self._levels = levels
 
     def pack(self, value: object) -> bytes:
@@ -202,9 +140,9 @@ class _Packing:
 
     def _default(self, value: object) -> object:
         if scalar := scalars.ENCODERS.get(type(value)):
-            code, encoder = scalar
-            return wire.ext(code, encoder(value))
-        parts = self._codec.take_apart(value)
+            code, encode = scalar
+            return wire.ext(code, encode(value))
+        parts = self._extensions.take_apart(value)
         if parts is None:
             return scalars.plain(value)
         code, members = parts
@@ -214,24 +152,3 @@ class _Packing:
         data = self.pack(members)
         self._levels += 1
         return wire.ext(code, data)
-
-
-def _mapping(pairs: list[tuple[object, object]]) -> dict[object, object]:
-    if len(pairs) > _MAX_COLLISIONS:
-        _refuse_collisions([key for key, _ in pairs])
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise DecodeError("a key occurs twice in a dict")
-    return result
-
-
-def _refuse_collisions(keys: list[object]) -> None:
-    """Refuse keys made to share a hash, which would take quadratic time to insert.
-
-    Hashes of numbers, UUIDs and tuples are not randomised, so anyone can choose them: 58,000 UUIDs
-    of one hash fit into 1 MiB and would take minutes.
-    """
-    if len(keys) > _MAX_COLLISIONS:
-        (_, most), *_ = Counter(map(hash, keys)).most_common(1)
-        if most > _MAX_COLLISIONS:
-            raise DecodeError(f"{most} keys share one hash")

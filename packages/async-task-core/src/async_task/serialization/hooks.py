@@ -10,13 +10,12 @@ class ValueCodec(Protocol):
 
     Called in the order given to `Codec`, after the built-in types and before registered classes.
     Both directions run on the caller's thread and must neither block nor keep state.
-
-    Attributes:
-        tag: Names this codec in a payload. It is stored with the data: keep it for good.
     """
 
     @property
-    def tag(self) -> str: ...
+    def tag(self) -> str:
+        """Name of this codec in payloads; stored with the data, so keep it for good."""
+        ...
 
     def handles(self, value: object) -> bool:
         """Return whether this codec carries `value`; must not raise."""

@@ -101,7 +101,7 @@ def _ext(data: bytes, pos: int) -> tuple[int, int, int]:
     return data[pos + 1 + width], start, start + _number(data, pos + 1, width)
 
 
-def _container(data: bytes, pos: int) -> tuple[int, int]:
+def _members(data: bytes, pos: int) -> tuple[int, int]:
     """Return the number of members of the array or map at `pos` and where the first starts."""
     byte = data[pos]
     if byte < 0x90:
@@ -115,47 +115,51 @@ def _container(data: bytes, pos: int) -> tuple[int, int]:
     return 2 * _number(data, pos + 1, width), pos + 1 + width
 
 
+def _open(data: bytes, pos: int) -> tuple[int, int, int]:
+    """Enter the value at `pos`, whose first byte does not tell its length.
+
+    Returns:
+        Its number of members, or -1 if it has none and was skipped; the position after that; and
+        the end of the extension around the members, or -1.
+    """
+    byte = data[pos]
+    if byte in _BLOBS:
+        width = _BLOBS[byte]
+        return -1, pos + 1 + width + _number(data, pos + 1, width), -1
+    if byte not in _EXTS and byte not in _FIXED_EXTS:
+        return *_members(data, pos), -1
+    code, start, end = _ext(data, pos)
+    if code not in wire.CONTAINERS:
+        return -1, end, -1
+    if not is_array(data[start : start + 1]):
+        raise DecodeError(f"extension {code} does not hold an array")
+    return *_members(data, start), end
+
+
 def _scan(data: bytes, max_depth: int, max_items: int) -> None:
-    """Walk over all values; an extension that holds an array is entered like an array."""
+    """Walk over all values, entering extensions that hold an array."""
     sizes = _SIZES
-    pos, left, items = 0, 1, 1
-    open_containers: list[tuple[int, int]] = []  # members left outside, end of the extension or -1
-    end = -1
-    while True:
-        while left:
-            size = sizes[data[pos]]
-            if size:
-                pos += size
-                left -= 1
-                continue
-            byte = data[pos]
-            if byte in _BLOBS:
-                width = _BLOBS[byte]
-                pos += 1 + width + _number(data, pos + 1, width)
-                left -= 1
-                continue
-            inner_end = -1
-            if byte in _EXTS or byte in _FIXED_EXTS:
-                code, start, inner_end = _ext(data, pos)
-                if code not in wire.CONTAINERS:
-                    pos = inner_end
-                    left -= 1
-                    continue
-                if not is_array(data[start : start + 1]):
-                    raise DecodeError(f"extension {code} does not hold an array")
-                pos = start
-            open_containers.append((left - 1, end))
-            end = inner_end
-            left, pos = _container(data, pos)
-            items += left
-            if len(open_containers) > max_depth:
-                raise DecodeError(f"nested deeper than {max_depth} levels")
-            if items > max_items:
-                raise DecodeError(f"more than {max_items} values")
-        if end not in (-1, pos):
-            raise DecodeError("the length of an extension does not match what it holds")
-        if not open_containers:
-            break
-        left, end = open_containers.pop()
+    pos, left, end, items = 0, 1, -1, 1
+    outside: list[tuple[int, int]] = []  # `left` and `end` of each container around this one
+    while left or outside:
+        if not left:
+            if end not in (-1, pos):
+                raise DecodeError("the length of an extension does not match what it holds")
+            left, end = outside.pop()
+            continue
+        left -= 1
+        size = sizes[data[pos]]
+        if size:
+            pos += size
+            continue
+        members, pos, inner_end = _open(data, pos)
+        if members < 0:
+            continue
+        outside.append((left, end))
+        left, end, items = members, inner_end, items + members
+        if len(outside) > max_depth:
+            raise DecodeError(f"nested deeper than {max_depth} levels")
+        if items > max_items:
+            raise DecodeError(f"more than {max_items} values")
     if pos != len(data):
         raise DecodeError("the bytes are not exactly one value")

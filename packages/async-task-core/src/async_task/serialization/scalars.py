@@ -95,8 +95,9 @@ def _encode_datetime(value: datetime) -> bytes:
 
 
 def _decode_datetime(data: bytes) -> datetime:
-    *fields, fold = _DATETIME.unpack_from(data)
-    return datetime(*fields, tzinfo=_decode_zone(data[_DATETIME.size :]), fold=fold)
+    year, month, day, hour, minute, second, microsecond, fold = _DATETIME.unpack_from(data)
+    zone = _decode_zone(data[_DATETIME.size :])
+    return datetime(year, month, day, hour, minute, second, microsecond, zone, fold=fold)
 
 
 def _encode_time(value: time) -> bytes:
@@ -105,8 +106,8 @@ def _encode_time(value: time) -> bytes:
 
 
 def _decode_time(data: bytes) -> time:
-    *fields, fold = _TIME.unpack_from(data)
-    return time(*fields, tzinfo=_decode_zone(data[_TIME.size :]), fold=fold)
+    hour, minute, second, microsecond, fold = _TIME.unpack_from(data)
+    return time(hour, minute, second, microsecond, _decode_zone(data[_TIME.size :]), fold=fold)
 
 
 def _encode_date(value: date) -> bytes:
@@ -211,8 +212,14 @@ def plain(value: object) -> str | int | float | bytes:
     """Return the plain value of a subclass instance of str, int, float or bytes.
 
     Raises:
-        TypeError: It is none of these; the text says what to do.
+        TypeError: It is none of these, or a member of an Enum; the text says what to do.
     """
+    kind = type(value)
+    if shape_of(kind):
+        raise TypeError(
+            "its class is not registered; annotate a parameter of the task with it, or pass it"
+            " to register_type(...)"
+        )
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -221,16 +228,9 @@ def plain(value: object) -> str | int | float | bytes:
         return float.__float__(value)
     if isinstance(value, bytes):
         return bytes(memoryview(value))
-    raise TypeError(_reason(type(value)))
-
-
-def _reason(kind: type) -> str:
-    if shape_of(kind):
-        return (
-            "its class is not registered; annotate a parameter of the task with it, or pass it"
-            " to register_type(...)"
-        )
     for base in (*ENCODERS, list, tuple, dict, set, frozenset):
         if issubclass(kind, base):
-            return f"only a plain {base.__name__} keeps its type; convert it"
-    return "no such type travels; convert it, send what identifies it, or register a ValueCodec"
+            raise TypeError(f"only a plain {base.__name__} keeps its type; convert it")
+    raise TypeError(
+        "no such type travels; convert it, send what identifies it, or register a ValueCodec"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from async_task.errors import DecodeError
 from async_task.serialization import wire
@@ -21,8 +21,7 @@ class Shape(Protocol):
         code: The extension code its instances travel under.
     """
 
-    @property
-    def code(self) -> int: ...
+    code: int
 
     def take(self, value: Any) -> list[object]:
         """Return the members of `value`; ValueError says why it cannot travel."""
@@ -33,7 +32,7 @@ class Shape(Protocol):
         ...
 
 
-def shape_of(cls: type) -> Shape | None:
+def shape_of(cls: type[Any]) -> Shape | None:
     """Return how `cls` travels, or None if it is no Enum, dataclass, named tuple or model."""
     if issubclass(cls, enum.Flag):
         return _FlagShape(cls)
@@ -43,8 +42,8 @@ def shape_of(cls: type) -> Shape | None:
         return _ModelShape(cls)
     if dataclasses.is_dataclass(cls):
         return _DataclassShape(cls)
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return _NamedTupleShape(cls)
+    if issubclass(cls, tuple) and hasattr(cast("type", cls), "_fields"):
+        return _NamedTupleShape(cast("Any", cls))
     return None
 
 
@@ -54,7 +53,7 @@ def is_model(cls: type) -> bool:
 
 
 class _EnumShape:
-    code: Final = wire.ENUM
+    code: int = wire.ENUM
 
     def __init__(self, cls: type[enum.Enum]) -> None:
         self._cls = cls
@@ -73,7 +72,7 @@ class _EnumShape:
 class _FlagShape:
     """A flag travels as its number, since a combination of members has no name of its own."""
 
-    code: Final = wire.ENUM
+    code: int = wire.ENUM
 
     def __init__(self, cls: type[enum.Flag]) -> None:
         self._cls = cls
@@ -90,7 +89,7 @@ class _FlagShape:
 
 
 class _DataclassShape:
-    code: Final = wire.OBJECT
+    code: int = wire.OBJECT
 
     def __init__(self, cls: type) -> None:
         self._cls = cls
@@ -121,7 +120,7 @@ class _DataclassShape:
 
 
 class _NamedTupleShape:
-    code: Final = wire.OBJECT
+    code: int = wire.OBJECT
 
     def __init__(self, cls: type[tuple[object, ...]]) -> None:
         self._cls = cls
@@ -144,20 +143,23 @@ class _ModelShape:
     as unset. Private attributes do not travel.
     """
 
-    code: Final = wire.MODEL
+    code: int = wire.MODEL
 
-    def __init__(self, cls: type) -> None:
-        self._cls: Any = cls
-        self._names: list[str] = list(self._cls.model_fields)
+    def __init__(self, cls: Any) -> None:
+        self._cls = cls
+        fields: dict[str, Any] = self._cls.model_fields
+        self._names = list(fields)
         self._root = bool(getattr(cls, "__pydantic_root_model__", False))
         self._extra = self._cls.model_config.get("extra") == "allow"
-        aliased = any(field.validation_alias for field in self._cls.model_fields.values())
+        aliased = any(field.validation_alias for field in fields.values())
         # Asked for only where needed: `by_name` exists since pydantic 2.11.
         self._options: dict[str, bool] = {"by_name": True} if aliased else {}
 
     def take(self, value: Any) -> list[object]:
-        fields = {name: getattr(value, name) for name in self._names}
-        fields |= value.model_extra or {}
+        # Attribute access would warn about deprecated fields.
+        content = cast("dict[str, object]", vars(value))
+        fields = {name: content[name] for name in self._names if name in content}
+        fields |= cast("dict[str, object]", value.model_extra or {})
         was_set: set[str] = value.model_fields_set
         ordered = sorted(fields, key=lambda name: name not in was_set)
         members: list[object] = [sum(name in was_set for name in fields)]

@@ -23,7 +23,7 @@ level costs an array or map header, which is what the decoder limits count.
 | 18 | frozenset | its members |
 | 19 | Enum | class name, member name; for a Flag: class name, value |
 | 20 | dataclass, named tuple | class name, field, value, field, value, ... |
-| 21 | pydantic model | class name, number of fields set explicitly, field, value, ... (those first) |
+| 21 | pydantic model | class name, number of explicitly set fields, those, then the others |
 | 22 | anything | tag of a `ValueCodec`, its data |
 
 A zone is empty (naive), or 0 (UTC), or 1 and an offset in microseconds i64 and the zone's own name
