@@ -160,3 +160,11 @@ class TaskTimeoutError(TaskError, TimeoutError):
 
 class TaskCancelledError(TaskError):
     """The task was cancelled, by `cancel()` or from inside."""
+
+
+class TaskExpiredError(TaskError):
+    """The task was not started within its `expires_in`."""
+
+
+class TaskCrashedError(TaskError):
+    """The task's process died under it more often than a task may do that."""

@@ -1,0 +1,1 @@
+"""The domain: tasks, calls, policies. No I/O, no driver."""

@@ -1,0 +1,199 @@
+"""Sending tasks: check, encode, store. Nothing is stored before everything is checked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from async_task.config import get_global_config
+from async_task.core.batching import EnqueueBatcher
+from async_task.core.clock import wall_ms
+from async_task.core.codec import codec
+from async_task.core.envelope import Envelope
+from async_task.core.handle import TaskHandle
+from async_task.core.ids import id_text, new_id
+from async_task.core.queue_driver import QueueDriver
+from async_task.errors import MessageTooLargeError, OutcomeUnknownError
+from async_task.spi.capabilities import Delay
+from async_task.spi.messages import Message
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+
+    from async_task.core.pending import Fluent, PendingCall
+
+R = TypeVar("R")
+
+
+class Dispatcher:
+    """Sends tasks to one driver. Belongs to one running event loop and process.
+
+    Concurrent dispatches share round trips without waiting for one another.
+    """
+
+    def __init__(self, driver: QueueDriver) -> None:
+        self.driver = driver
+        self._config = driver.config
+        self._batcher = EnqueueBatcher(driver.driver.enqueue, driver.driver.capabilities.max_batch)
+
+    async def dispatch(
+        self, task: Fluent[R], queue: str | None = None, delay: float | None = None
+    ) -> TaskHandle[R]:
+        """Send one task; return once it is stored durably.
+
+        Args:
+            task: A called function task or an instance of a class task.
+            queue: Goes before the task's own queue.
+            delay: Seconds; goes before a delay chained on the call.
+
+        Raises:
+            TaskArgumentsError, EncodeError, MessageTooLargeError, UnsupportedError: It cannot be
+                sent as it is; nothing was stored.
+            DriverError: It was not stored.
+            OutcomeUnknownError: It may be stored; dispatch the same call again to make sure.
+        """
+        call = _chosen(task, queue, delay)
+        message = self._message(call)
+        await self.driver.connect()
+        try:
+            await self._batcher.submit(message)
+        except OutcomeUnknownError:
+            call.message_id = message.id
+            raise
+        call.message_id = None
+        return TaskHandle(id_text(message.id))
+
+    async def dispatch_many(self, tasks: Iterable[Fluent[R]]) -> list[TaskHandle[R] | Exception]:
+        """Send tasks in as few round trips as the driver permits.
+
+        Returns:
+            One entry per task, aligned: its handle, or the error that `dispatch` would have
+            raised. Tasks that cannot be sent as they are keep none of the others back.
+        """
+        outcomes: list[TaskHandle[R] | Exception] = []
+        calls: dict[int, tuple[PendingCall[R], Message]] = {}
+        for position, task in enumerate(tasks):
+            call = _chosen(task, None, None)
+            try:
+                message = self._message(call)
+            except Exception as exc:
+                outcomes.append(exc)
+            else:
+                outcomes.append(TaskHandle(id_text(message.id)))
+                calls[position] = call, message
+        await self.driver.connect()
+        errors = await self._batcher.submit_many([message for _, message in calls.values()])
+        for (position, (call, message)), error in zip(calls.items(), errors, strict=True):
+            call.message_id = message.id if isinstance(error, OutcomeUnknownError) else None
+            if error is not None:
+                outcomes[position] = error
+        return outcomes
+
+    async def close(self) -> None:
+        """Send what was submitted, then disconnect the driver."""
+        await self._batcher.drain()
+        await self.driver.disconnect()
+
+    def _message(self, call: PendingCall[Any]) -> Message:
+        call.used = True
+        task, options = call.definition, call.options
+        task.check(call.args, call.kwargs)
+        capabilities = self.driver.driver.capabilities
+        if options.priority >= capabilities.priorities and options.priority > 0:
+            what = f"has {capabilities.priorities} priority level(s), so no priority"
+            raise self.driver.unsupported("priorities", f"{what} {options.priority}")
+        if options.delay_ms and capabilities.delay is Delay.NONE:
+            raise self.driver.unsupported("delay", "cannot delay tasks")
+        arguments = codec().encode_arguments(call.args, call.kwargs, task.parameters)
+        body = Envelope(task.name, arguments, wall_ms(), options.retry_delay_ms).pack()
+        limit = min(capabilities.max_body or self._config.max_body, self._config.max_body)
+        if len(body) > limit:
+            msg = (
+                f"task {task.name!r}: its message has {len(body)} bytes, over the limit of {limit};"
+                " pass a reference to the data instead, or raise max_body if the driver permits"
+            )
+            raise MessageTooLargeError(msg)
+        return Message(
+            call.message_id or new_id(),
+            options.queue or task.options.queue or self._config.default_queue,
+            body,
+            options.priority,
+            options.delay_ms,
+            options.expires_in_ms,
+        )
+
+
+def _chosen(task: Fluent[R], queue: str | None, delay: float | None) -> PendingCall[R]:
+    from async_task.core.pending import PendingCall  # which imports this module
+
+    if queue is not None:
+        task = task.on_queue(queue)
+    if delay is not None:
+        task = task.delay(delay)
+    return PendingCall.of(task)
+
+
+class _LoopDispatchers:
+    """The dispatchers of one event loop: opened on first use, closed with the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.pid = os.getpid()
+        self.bound: Dispatcher | None = None
+        self._open: dict[object, Dispatcher] = {}
+        # A loop closes its unfinished asynchronous generators when it shuts down: the one hook
+        # through which something can end with a loop without its owner doing anything.
+        self._guard = self._close_with_loop(loop)
+        with contextlib.suppress(StopIteration):
+            self._guard.__anext__().send(None)
+
+    def get(self, driver: str | QueueDriver | None) -> Dispatcher:
+        if isinstance(driver, QueueDriver):
+            return self._opened(driver, lambda: driver)
+        if driver is None and self.bound is not None:
+            return self.bound
+        config = get_global_config()
+        return self._opened((driver, config), lambda: QueueDriver.from_config(config, name=driver))
+
+    def _opened(self, key: object, make: Any) -> Dispatcher:
+        if key not in self._open:
+            self._open[key] = Dispatcher(make())
+        return self._open[key]
+
+    async def _close_with_loop(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            del _of_loop[loop]
+            for dispatcher in self._open.values():
+                await dispatcher.close()
+
+
+_of_loop: dict[asyncio.AbstractEventLoop, _LoopDispatchers] = {}
+
+
+def _running_loop_dispatchers() -> _LoopDispatchers:
+    loop = asyncio.get_running_loop()
+    found = _of_loop.get(loop)
+    if found is None or found.pid != os.getpid():  # a forked child inherits no connection
+        found = _of_loop[loop] = _LoopDispatchers(loop)
+    return found
+
+
+def get_dispatcher(driver: str | QueueDriver | None = None) -> Dispatcher:
+    """Return the running loop's dispatcher for the default driver, or for the one given.
+
+    It is made on first use and closed when the loop ends (as `asyncio.run` ends it): there is
+    nothing to clean up.
+
+    Raises:
+        RuntimeError: No event loop is running.
+        ConfigurationError: The configuration chooses no driver.
+    """
+    return _running_loop_dispatchers().get(driver)
+
+
+def bind_dispatcher(dispatcher: Dispatcher | None) -> None:
+    """Make `dispatcher` the running loop's default; whoever binds it closes it. None unbinds."""
+    _running_loop_dispatchers().bound = dispatcher

@@ -1,0 +1,36 @@
+"""Making a driver from settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from async_task.config import Config
+from async_task.core.queue_driver import QueueDriver
+
+
+class DriverFactory:
+    """Makes `QueueDriver`s; does no I/O."""
+
+    @staticmethod
+    def create_from_config(config: Config, driver_type: str | None = None) -> QueueDriver:
+        """Make the driver that `config` chooses, or the one named by `driver_type`.
+
+        Raises:
+            ConfigurationError: Nothing decides, or a setting is wrong.
+            UnknownDriverError: It is not installed; says how to install it.
+        """
+        return QueueDriver.from_config(config, name=driver_type)
+
+    @staticmethod
+    def create(driver_type: str, **settings: Any) -> QueueDriver:
+        """Make a driver from its own settings, by their names without the driver's prefix.
+
+        Core settings (`namespace=`, `op_timeout=`...) may be given too.
+        """
+        from async_task.config import CoreSettings
+
+        values = {
+            key if key in CoreSettings.__dataclass_fields__ else f"{driver_type}_{key}": value
+            for key, value in settings.items()
+        }
+        return QueueDriver.from_config(Config(**values, driver=driver_type))

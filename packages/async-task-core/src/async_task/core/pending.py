@@ -1,0 +1,157 @@
+"""A call being configured: `send_email(to="x").delay(60).on_queue("high").dispatch()`."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+
+from async_task.config import check_queue
+from async_task.core.dispatcher import get_dispatcher
+from async_task.errors import ConfigurationError, TaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from async_task.core.definition import TaskDefinition
+    from async_task.core.handle import TaskHandle
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class UndispatchedTaskWarning(RuntimeWarning):
+    """A task was called and the call dropped: nothing was sent and nothing ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What a caller chose for one call; `None` follows the task.
+
+    Attributes:
+        queue: Queue to go to.
+        delay_ms: Earliest start from now.
+        retry_delay_ms: Wait before a re-run.
+        priority: Higher starts first within the queue.
+        expires_in_ms: Not started within this time, it never is.
+    """
+
+    queue: str | None = None
+    delay_ms: int = 0
+    retry_delay_ms: int | None = None
+    priority: int = 0
+    expires_in_ms: int | None = None
+
+
+class Fluent(Generic[R]):
+    """The options that can be chained on a call, each returning a new call."""
+
+    __slots__ = ()
+
+    def _pending(self) -> PendingCall[R]:
+        raise NotImplementedError
+
+    def delay(self, seconds: float) -> PendingCall[R]:
+        """Start no sooner than in `seconds`."""
+        return self._pending().configured(delay_ms=_ms("delay", seconds))
+
+    def at(self, when: datetime) -> PendingCall[R]:
+        """Start no sooner than `when`, an aware datetime; at once if that is past.
+
+        It is turned into a delay by this machine's clock; the store's clock measures the delay.
+        """
+        if when.tzinfo is None:
+            msg = f"at({when!r}) needs an aware datetime; give it a time zone"
+            raise ConfigurationError(msg)
+        seconds = (when - datetime.now(UTC)).total_seconds()
+        return self._pending().configured(delay_ms=max(0, round(seconds * 1000)))
+
+    def on_queue(self, queue: str) -> PendingCall[R]:
+        """Go to this queue."""
+        return self._pending().configured(queue=check_queue(queue))
+
+    def retry_after(self, seconds: float) -> PendingCall[R]:
+        """Wait this long before a re-run."""
+        return self._pending().configured(retry_delay_ms=_ms("retry_after", seconds))
+
+    def priority(self, level: int) -> PendingCall[R]:
+        """Start before calls of lower priority in the same queue: 0 (normal) to 9."""
+        if not 0 <= level <= 9:
+            msg = f"priority must be 0 to 9, not {level!r}"
+            raise ConfigurationError(msg)
+        return self._pending().configured(priority=level)
+
+    def expires_in(self, seconds: float) -> PendingCall[R]:
+        """Never start later than in `seconds`: then it is a dead letter, `expired`."""
+        return self._pending().configured(expires_in_ms=_ms("expires_in", seconds))
+
+    async def dispatch(self) -> TaskHandle[R]:
+        """Send it; return once it is stored durably.
+
+        Raises:
+            TaskArgumentsError, EncodeError, MessageTooLargeError, UnsupportedError: It cannot be
+                sent as it is; nothing was stored.
+            DriverError: It was not stored.
+            OutcomeUnknownError: It may be stored. Dispatching this same call again sends the same
+                message, which the store keeps once where the driver has `idempotent_enqueue`.
+        """
+        call = self._pending()
+        return await get_dispatcher(call.definition.options.driver).dispatch(call)
+
+
+class PendingCall(Fluent[R]):
+    """A task, its arguments and its options: not sent, not run, until `dispatch`."""
+
+    __slots__ = ("args", "definition", "kwargs", "message_id", "options", "used")
+
+    def __init__(
+        self,
+        definition: TaskDefinition,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        options: CallOptions = CallOptions(),
+    ) -> None:
+        self.definition = definition
+        self.args = args
+        self.kwargs = kwargs
+        self.options = options
+        self.message_id: bytes | None = None  # set while an outcome is unknown
+        self.used = False
+
+    def _pending(self) -> Self:
+        return self
+
+    @staticmethod
+    def of(task: Fluent[T]) -> PendingCall[T]:
+        """Return the call that a task object stands for."""
+        return task._pending()  # noqa: SLF001 - of this module
+
+    def configured(self, **options: Any) -> PendingCall[R]:
+        """Return a call with these fields of its `CallOptions` replaced, to stand for this one."""
+        self.used = True
+        changed = replace(self.options, **options)
+        return PendingCall(self.definition, self.args, self.kwargs, changed)
+
+    def __await__(self) -> Generator[NoReturn, None, NoReturn]:
+        self.used = True
+        msg = (
+            f"{self!r} was awaited: calling a task runs nothing. Await .dispatch() on it to send"
+            " it, or call the task's .func(...) to run its body here"
+        )
+        raise TaskError(msg)
+
+    def __del__(self) -> None:
+        if not self.used:
+            msg = f"{self!r} was dropped: nothing was sent. Await .dispatch() on it"
+            warnings.warn(msg, UndispatchedTaskWarning, source=self, stacklevel=2)
+
+    def __repr__(self) -> str:
+        return f"<call of task {self.definition.name!r}>"
+
+
+def _ms(option: str, seconds: float) -> int:
+    if seconds < 0:
+        msg = f"{option}({seconds!r}) must not be negative"
+        raise ConfigurationError(msg)
+    return round(seconds * 1000)

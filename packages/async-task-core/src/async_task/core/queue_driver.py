@@ -1,0 +1,147 @@
+"""The portable driver: what applications hold, whatever the backend."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from async_task.config import Config, check_queue
+from async_task.core.dead_letters import DeadTasks
+from async_task.errors import UnsupportedError
+from async_task.plugins.manager import resolve
+from async_task.spi.driver import DriverOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from async_task.spi.driver import Driver
+    from async_task.spi.messages import QueueStats
+
+
+class QueueDriver:
+    """A backend, chosen and set up by a `Config`.
+
+    Connecting and disconnecting are idempotent; an async `with` does both. One instance belongs to
+    one event loop at a time.
+
+    Attributes:
+        name: The driver's name, for example `"sqlite"`.
+        config: The configuration it was made from.
+        driver: The driver interface's own object, for what has no portable form.
+    """
+
+    def __init__(self, driver: Driver, *, name: str, config: Config) -> None:
+        self.driver = driver
+        self.name = name
+        self.config = config
+        self._connected = False
+        self._connecting = asyncio.Lock()
+
+    @classmethod
+    def from_config(cls, config: Config, *, name: str | None = None) -> Self:
+        """Make the driver a configuration chooses, or the one named; does no I/O."""
+        chosen = config if name is None else config.replace(driver=name)
+        info = chosen.driver_info()
+        options = DriverOptions(
+            namespace=chosen.namespace, op_timeout_ms=int(chosen.op_timeout * 1000)
+        )
+        driver: Driver = resolve(info.factory)(chosen.driver_settings(info), options)
+        return cls(driver, name=info.name, config=chosen)
+
+    @property
+    def visibility_ms(self) -> int:
+        """How long this driver's leases hold without renewal, in milliseconds."""
+        own = getattr(self.config, f"{self.name}_visibility_timeout_seconds", None)
+        return int((own or self.config.visibility_timeout) * 1000)
+
+    @property
+    def dead_letters(self) -> DeadTasks:
+        """What was given up on, to look at, requeue or purge.
+
+        Raises:
+            UnsupportedError: The backend keeps none.
+        """
+        if self.driver.dead_letters is None:
+            raise self.unsupported("dead_letters", "keeps no dead letters")
+        return DeadTasks(self.driver.dead_letters)
+
+    async def connect(self) -> None:
+        """Open the backend.
+
+        Raises:
+            ConfigurationError: It cannot serve as configured; says what to do.
+            DriverError: It cannot be reached.
+        """
+        async with self._connecting:
+            if not self._connected:
+                await self.driver.open()
+                self._connected = True
+
+    async def disconnect(self) -> None:
+        """Close the backend."""
+        async with self._connecting:
+            if self._connected:
+                self._connected = False
+                await self.driver.close()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.disconnect()
+
+    async def get_queue_size(
+        self, queue: str, *, include_delayed: bool = True, include_in_flight: bool = False
+    ) -> int:
+        """Count the tasks of a queue that wait, and those asked for besides.
+
+        Args:
+            queue: A queue name.
+            include_delayed: Count also tasks that wait for their time.
+            include_in_flight: Count also tasks that workers hold.
+        """
+        stats = (await self.stats([queue]))[0]
+        size = stats.ready or 0
+        if include_delayed:
+            size += stats.delayed or 0
+        if include_in_flight:
+            size += stats.leased or 0
+        return size
+
+    async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
+        """Count queues, aligned with `queues`; a count the backend cannot know is `None`."""
+        for queue in queues:
+            check_queue(queue)
+        await self.connect()
+        return await self.driver.stats(queues)
+
+    async def queues(self) -> Sequence[str]:
+        """List the queues that exist.
+
+        Raises:
+            UnsupportedError: The backend cannot list them.
+        """
+        if self.driver.control is None:
+            raise self.unsupported("control", "cannot list its queues; name them")
+        await self.connect()
+        return await self.driver.control.queues()
+
+    async def purge(self, queue: str) -> int:
+        """Delete the waiting and delayed tasks of a queue; returns how many."""
+        await self.connect()
+        return await self.driver.purge(check_queue(queue))
+
+    def unsupported(self, capability: str, what: str) -> UnsupportedError:
+        """Return the error that says this backend cannot do something."""
+        msg = f"driver {self.name!r} {what}"
+        return UnsupportedError(msg, capability=capability, driver=self.name)
+
+    def __repr__(self) -> str:
+        return f"<QueueDriver {self.name}>"

@@ -1,0 +1,121 @@
+"""One leased message on its way through a worker."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from async_task.core.clock import boottime, utc
+from async_task.core.context import TaskContext
+from async_task.core.ids import id_text
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from async_task.core.definition import TaskDefinition
+    from async_task.core.envelope import Envelope
+    from async_task.core.history import History
+    from async_task.core.reasons import DeadReason
+    from async_task.core.retry import RetryPolicy
+    from async_task.spi.messages import Lease
+
+
+class Stop(Enum):
+    """Why a worker ends an attempt before it ends by itself."""
+
+    TIMEOUT = auto()
+    LEASE_LOST = auto()
+    CANCELLED = auto()
+    SHUTDOWN = auto()
+
+
+class Hold:
+    """A lease this worker holds, from when it was taken until it is settled or lost.
+
+    Compared by identity: the same message may be leased again while an old attempt, its lease lost,
+    still runs.
+
+    Attributes:
+        lease: The lease, with which everything about the message is settled.
+        deadline: Local end of the lease on the boot-time clock; moved by the heartbeat thread.
+        leased_at: When it was taken, on that clock.
+        stop: Why it is being ended early, once it is.
+        settled: Whether its settlement was handed in, or it was given up.
+    """
+
+    __slots__ = ("deadline", "lease", "leased_at", "settled", "stop")
+
+    def __init__(self, lease: Lease, deadline: float) -> None:
+        self.lease = lease
+        self.deadline = deadline
+        self.leased_at = boottime()
+        self.stop: Stop | None = None
+        self.settled = False
+
+    @property
+    def task_id(self) -> str:
+        """The task's id as users know it."""
+        return id_text(self.lease.id)
+
+    def __repr__(self) -> str:
+        return f"message {self.task_id}"
+
+
+class Attempt(Hold):
+    """A leased task that this worker can run.
+
+    Attributes:
+        definition, envelope, history: What the message says.
+        policy: When a failure is tried again.
+        timeout_s: Limit of this run, None for none.
+        timeout_at: When that limit ends on the boot-time clock; set at start.
+        doom: Set when there is nothing to run: the reason it is dead, and the error saying so.
+        runner: The asyncio task that runs it, once it is started.
+    """
+
+    __slots__ = (
+        "definition",
+        "doom",
+        "envelope",
+        "history",
+        "policy",
+        "runner",
+        "timeout_at",
+        "timeout_s",
+    )
+
+    def __init__(
+        self,
+        lease: Lease,
+        deadline: float,
+        *,
+        definition: TaskDefinition,
+        envelope: Envelope,
+        history: History,
+        policy: RetryPolicy,
+        timeout_s: float | None,
+    ) -> None:
+        super().__init__(lease, deadline)
+        self.definition = definition
+        self.envelope = envelope
+        self.history = history
+        self.policy = policy
+        self.timeout_s = timeout_s
+        self.timeout_at: float | None = None
+        self.doom: tuple[DeadReason, Exception] | None = None
+        self.runner: asyncio.Task[None] | None = None
+
+    def context(self) -> TaskContext:
+        """Return what the task can know about itself."""
+        return TaskContext(
+            task_id=self.task_id,
+            task=self.definition.name,
+            queue=self.lease.queue,
+            attempt=self.history.failures,
+            deliveries=self.lease.deliveries,
+            max_retries=self.policy.max_retries,
+            dispatched_at=utc(self.envelope.dispatched_at_ms),
+        )
+
+    def __repr__(self) -> str:
+        return f"{self.definition.name}[{self.task_id}]"

@@ -1,0 +1,323 @@
+"""One run of a worker over an open consumer: lease into free slots, run, settle, and drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from async_task.core.clock import boottime
+from async_task.core.definition import Execution
+from async_task.errors import DriverError, OutcomeUnknownError
+from async_task.runtime.attempt import Attempt, Hold, Stop
+from async_task.runtime.executor import Executor
+from async_task.runtime.heartbeat import Heartbeat, margin_s
+from async_task.runtime.outage import Outage
+from async_task.runtime.settler import Settler
+from async_task.runtime.table import Table
+from async_task.spi.messages import Ack, Lease, Release, Settlement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_task.runtime.admission import Admission
+    from async_task.spi.driver import Consumer, Driver
+
+log = logging.getLogger("async_task.worker")
+
+LONGEST_WAIT_MS: Final = 5_000
+"""Longest that one lease call waits; a sixth of the lease where that is shorter, since the local
+deadline counts from before the call."""
+CANCEL_GRACE_S: Final = 3.0
+"""What cancelled tasks get to clean up when a worker stops (delivery contract)."""
+MAINTAIN_S: Final = 1.0
+QUICK_S: Final = 0.1
+"""Tasks that take less on average are worth leasing ahead of free slots; slower ones are not, since
+what waits here could run elsewhere."""
+MAX_UNSETTLED: Final = 10_000
+"""Most leases held at once besides those that run, so that a slow store bounds memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """What a worker was asked for; see `Worker`."""
+
+    queues: tuple[str, ...]
+    concurrency: int
+    max_tasks: int | None
+    stop_when_empty: bool
+    grace_s: float
+    visibility_ms: int
+    op_timeout_s: float
+
+    @property
+    def ahead(self) -> int:
+        """Most leases beyond the free slots.
+
+        A quarter of the concurrency reaches the ceiling of 10 ms tasks, none misses it by a tenth,
+        all of it is slower again (prototype, Redis and PostgreSQL).
+        """
+        return self.concurrency // 4
+
+
+class Session:
+    """Works until told to stop. Belongs to one event loop."""
+
+    def __init__(
+        self, driver: Driver, consumer: Consumer, admission: Admission, options: SessionOptions
+    ) -> None:
+        self._driver = driver
+        self._consumer = consumer
+        self._admission = admission
+        self._options = options
+        self._remaining = options.max_tasks
+        visibility_s = options.visibility_ms / 1000
+        renewed = driver.keeper() is not None
+        self._hold_s = visibility_s - margin_s(visibility_s) if renewed else float("inf")
+        self._table = Table(self._end, self._put_back)
+        self._threads = ThreadPoolExecutor(options.concurrency, "async-task")
+        self._executor = Executor(self._threads)
+        self._settler = Settler(
+            consumer, max_batch=driver.capabilities.max_batch, on_settled=self._on_settled
+        )
+        self._heartbeat = Heartbeat(driver, self._table.held, options.visibility_ms, self._end)
+        self._average_s = 0.0
+        self._stopping = False
+        self._changed = asyncio.Event()
+        self._at_once = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        """How many tasks are running."""
+        return len(self._table.running)
+
+    def stop(self) -> None:
+        """Lease no more; then drain."""
+        self._stopping = True
+        self._consumer.interrupt()
+        self._changed.set()
+
+    def stop_now(self) -> None:
+        """Lease no more; then drain without waiting for what runs."""
+        self._at_once.set()
+        self.stop()
+
+    async def run(self) -> None:
+        """Work until stopped, out of tasks or empty, then drain."""
+        self._heartbeat.start()
+        maintaining = asyncio.create_task(self._maintain())
+        try:
+            await self._lease_until_stopped()
+        finally:
+            self._stopping = True
+            await self._drain()
+            maintaining.cancel()
+            await asyncio.wait([maintaining])
+            self._table.close()
+            await self._heartbeat.stop(self._options.op_timeout_s)
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _lease_until_stopped(self) -> None:
+        outage = Outage("leasing tasks")
+        while not self._stopping:
+            room = self._room()
+            if room <= 0:
+                if self._remaining == 0 and not self._table.held:
+                    return
+                await self._change()
+                continue
+            try:
+                found = await self._lease(room)
+            except DriverError as exc:
+                await self._pause(outage.failed(exc))
+                continue
+            outage.recovered()
+            if not found and self._options.stop_when_empty:
+                if not self._table.held:
+                    return
+                await self._change()
+
+    async def _lease(self, room: int) -> bool:
+        """Lease once and start what fits; return whether there was anything."""
+        lease_id = os.urandom(16)
+        asked_at = boottime()
+        visibility_ms = self._options.visibility_ms
+        patient = not self._options.stop_when_empty
+        try:
+            leases = await self._consumer.lease(
+                self._options.queues,
+                room,
+                wait_ms=min(LONGEST_WAIT_MS, visibility_ms // 6) if patient else 0,
+                lease_id=lease_id,
+                visibility_ms=visibility_ms,
+            )
+        except OutcomeUnknownError:
+            leases = await self._recovered(lease_id)
+            if not leases:
+                raise
+        for lease in leases:
+            self._take(lease, asked_at + self._hold_s)
+        self._fill_slots()
+        return bool(leases)
+
+    async def _recovered(self, lease_id: bytes) -> Sequence[Lease]:
+        """Return what a lease call of unknown outcome took, if the driver can say."""
+        if self._driver.capabilities.recoverable_lease:
+            with contextlib.suppress(DriverError):
+                return await self._consumer.recover(lease_id)
+        return ()
+
+    def _room(self) -> int:
+        table, options = self._table, self._options
+        if self._settler.failing or len(table.held) - len(table.running) > MAX_UNSETTLED:
+            return 0
+        ahead = options.ahead if self._average_s < QUICK_S else 0
+        room = options.concurrency + ahead - len(table.running) - len(table.waiting)
+        return room if self._remaining is None else min(room, self._remaining)
+
+    def _take(self, lease: Lease, deadline: float) -> None:
+        judged = self._admission.judge(lease, deadline)
+        if isinstance(judged, Attempt):
+            if self._remaining is not None:
+                self._remaining -= 1
+            self._table.lease(judged)
+        else:
+            hold = Hold(lease, deadline)
+            self._table.held.add(hold)
+            self._settle(hold, judged)
+
+    def _fill_slots(self) -> None:
+        table = self._table
+        while table.waiting and len(table.running) < self._options.concurrency:
+            if self._stopping:
+                return
+            self._start(table.waiting.popleft())
+
+    def _start(self, attempt: Attempt) -> None:
+        now = boottime()
+        if now >= attempt.deadline:  # after a SIGSTOP, say: it may be somebody else's by now
+            self._unreserve()
+            self._drop(attempt)
+            return
+        if attempt.timeout_s is not None:
+            attempt.timeout_at = now + attempt.timeout_s
+            self._table.watch(attempt.timeout_at)
+        self._table.running.add(attempt)
+        attempt.runner = asyncio.get_running_loop().create_task(
+            self._run(attempt), context=contextvars.copy_context()
+        )
+
+    async def _run(self, attempt: Attempt) -> None:
+        began = boottime()
+        settlement = None
+        try:
+            settlement = await self._executor.run(attempt)
+        finally:
+            took_s = boottime() - began
+            self._average_s += (took_s - self._average_s) / 16
+            self._table.running.discard(attempt)
+            if settlement is None:
+                self._drop(attempt)
+            else:
+                self._settle(attempt, settlement)
+            self._fill_slots()
+        if isinstance(settlement, Ack) and log.isEnabledFor(logging.INFO):
+            log.info("%r done in %.3f s", attempt, took_s)
+
+    def _settle(self, hold: Hold, settlement: Settlement) -> None:
+        if not hold.settled:
+            hold.settled = True
+            self._settler.add(hold, settlement)
+        self._changed.set()
+
+    def _put_back(self, attempt: Attempt) -> None:
+        """Release an attempt that was not started, uncharged."""
+        self._table.waiting.remove(attempt)
+        self._unreserve()
+        self._settle(attempt, Release(attempt.lease, 0, attempt.lease.state))
+
+    def _drop(self, hold: Hold) -> None:
+        """Forget a lease that is not ours any more."""
+        log.warning("%r: its lease was lost; another worker may run it again", hold)
+        hold.settled = True
+        self._on_settled(hold)
+
+    def _on_settled(self, hold: Hold) -> None:
+        self._table.held.discard(hold)
+        self._changed.set()
+
+    def _unreserve(self) -> None:
+        if self._remaining is not None:
+            self._remaining += 1
+
+    def _end(self, hold: Hold, stop: Stop) -> None:
+        """End a lease early; how an attempt is settled then follows from its `stop`."""
+        if hold not in self._table.held or hold.stop is Stop.LEASE_LOST:
+            return
+        if hold.stop is not None and stop is not Stop.LEASE_LOST:
+            return
+        hold.stop = stop
+        if not isinstance(hold, Attempt):
+            return
+        if hold in self._table.waiting:
+            self._table.waiting.remove(hold)
+            self._unreserve()
+            if stop is Stop.LEASE_LOST:
+                self._drop(hold)
+            else:
+                self._settle(hold, Ack(hold.lease))
+        elif hold in self._table.running and hold.definition.execution is Execution.ASYNC:
+            assert hold.runner is not None  # noqa: S101 - running attempts have one
+            hold.runner.cancel()
+
+    async def _drain(self) -> None:
+        """Let running tasks finish, then cancel them, put back what is left, settle all."""
+        for attempt in list(self._table.waiting):
+            self._put_back(attempt)
+        await self._finished(self._options.grace_s, cut_short=True)
+        for attempt in list(self._table.running):
+            self._end(attempt, Stop.SHUTDOWN)
+        await self._finished(CANCEL_GRACE_S, cut_short=False)
+        for attempt in list(self._table.running):  # threads, and coroutines that refuse to end
+            self._settle(attempt, Release(attempt.lease, 0, attempt.lease.state))
+        await self._settler.drain(self._options.op_timeout_s)
+
+    async def _finished(self, timeout_s: float, *, cut_short: bool) -> None:
+        """Wait at most `timeout_s` for what runs; `stop_now` cuts it short if it may."""
+        runners = [a.runner for a in self._table.running if a.runner is not None]
+        if not runners:
+            return
+        waits = {asyncio.create_task(asyncio.wait(runners))}
+        if cut_short:
+            waits.add(asyncio.create_task(self._at_once.wait()))  # type: ignore[arg-type]
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _maintain(self) -> None:
+        outage = Outage("maintenance")
+        while True:
+            await asyncio.sleep(MAINTAIN_S * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
+            try:
+                await self._driver.maintain()
+            except DriverError as exc:
+                outage.failed(exc)
+            else:
+                outage.recovered()
+
+    async def _change(self) -> None:
+        await self._changed.wait()
+        self._changed.clear()
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, cut short by `stop`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._stopping:
+                    await self._change()

@@ -1,0 +1,153 @@
+"""The worker as users hold it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from async_task.config import check_queue
+from async_task.core.registry import Registry, registry
+from async_task.errors import ConfigurationError, DriverError
+from async_task.runtime.admission import Admission
+from async_task.runtime.outage import Outage
+from async_task.runtime.session import Session, SessionOptions
+from async_task.runtime.signals import stop_signals
+from async_task.spi.driver import ConsumerOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from async_task.core.queue_driver import QueueDriver
+
+log = logging.getLogger("async_task.worker")
+
+
+class Worker:
+    """Runs the tasks of some queues of one driver, in one process.
+
+    Args:
+        queue_driver: Where from. Connected on start and disconnected at the end.
+        queues: Most urgent first, strictly; the configuration's `default_queue` unless given.
+        concurrency: Most tasks at the same time.
+        max_tasks: Run exactly so many, then stop; None for no end.
+        stop_when_empty: Stop when nothing is ready and nothing is running; what is delayed waits
+            for the next worker.
+        grace: Seconds that running tasks get to finish on stop; the configuration's `grace` unless
+            given.
+        tasks: The tasks it knows; those of this process unless given.
+
+    Raises:
+        ConfigurationError: A queue name or number is not valid.
+    """
+
+    def __init__(
+        self,
+        queue_driver: QueueDriver,
+        queues: Sequence[str] = (),
+        concurrency: int = 10,
+        max_tasks: int | None = None,
+        *,
+        stop_when_empty: bool = False,
+        grace: float | None = None,
+        tasks: Registry = registry,
+    ) -> None:
+        config = queue_driver.config
+        for name, value in (("concurrency", concurrency), ("max_tasks", max_tasks)):
+            if value is not None and value < 1:
+                msg = f"{name} must be at least 1, not {value}"
+                raise ConfigurationError(msg)
+        self._queue_driver = queue_driver
+        self._tasks = tasks
+        self._options = SessionOptions(
+            queues=tuple(dict.fromkeys(map(check_queue, queues or (config.default_queue,)))),
+            concurrency=concurrency,
+            max_tasks=max_tasks,
+            stop_when_empty=stop_when_empty,
+            grace_s=config.grace if grace is None else grace,
+            visibility_ms=queue_driver.visibility_ms,
+            op_timeout_s=config.op_timeout,
+        )
+        self._session: Session | None = None
+        self._stopped = asyncio.Event()
+
+    async def start(self) -> None:
+        """Work until SIGTERM or SIGINT, `stop()`, `max_tasks` or an empty queue says to stop.
+
+        A backend that is down at the start, or goes away, is waited for.
+
+        Raises:
+            ConfigurationError: The backend cannot serve as configured.
+            DriverError: It refuses us for good (access denied, for example).
+        """
+        self._warn_of_strangers()
+        with stop_signals(self.stop, self.stop_now):
+            try:
+                if await self._connected():
+                    await self._work()
+            finally:
+                await self._queue_driver.disconnect()
+
+    def stop(self) -> None:
+        """Stop leasing, let running tasks finish within the grace time, put the rest back."""
+        self._stopped.set()
+        if self._session is not None:
+            log.info("stopping; %d running tasks get time to finish", self._session.running)
+            self._session.stop()
+
+    def stop_now(self) -> None:
+        """Stop without waiting for running tasks: cancel them and put them back."""
+        self._stopped.set()
+        if self._session is not None:
+            self._session.stop_now()
+
+    @property
+    def running(self) -> int:
+        """How many tasks run. After the end: threads that a task never gave back."""
+        return self._session.running if self._session is not None else 0
+
+    async def _connected(self) -> bool:
+        outage = Outage(f"connecting to {self._queue_driver.name}")
+        while not self._stopped.is_set():
+            try:
+                await self._queue_driver.connect()
+                await self._queue_driver.driver.provision(self._options.queues)
+            except DriverError as exc:
+                if not exc.retryable:
+                    raise
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopped.wait(), outage.failed(exc))
+            else:
+                outage.recovered()
+                return True
+        return False
+
+    async def _work(self) -> None:
+        options, driver = self._options, self._queue_driver.driver
+        consuming = ConsumerOptions(
+            queues=options.queues, max_leases=options.concurrency + options.ahead
+        )
+        admission = Admission(self._tasks, self._queue_driver.config)
+        async with driver.consumer(consuming) as consumer:
+            self._session = Session(driver, consumer, admission, options)
+            log.info(
+                "working on %s of %s, %d tasks at a time",
+                ", ".join(options.queues),
+                self._queue_driver.name,
+                options.concurrency,
+            )
+            if self._stopped.is_set():
+                self._session.stop()
+            await self._session.run()
+        log.info("stopped")
+
+    def _warn_of_strangers(self) -> None:
+        config = self._queue_driver.config
+        for definition in self._tasks:
+            queue = definition.options.queue or config.default_queue
+            if queue not in self._options.queues:
+                log.warning("task %r goes to queue %r, not served here", definition.name, queue)
+            driver = definition.options.driver
+            if driver not in (None, self._queue_driver.name, self._queue_driver):
+                log.warning("task %r goes to driver %s, not served here", definition.name, driver)

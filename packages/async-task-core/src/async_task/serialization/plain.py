@@ -1,0 +1,25 @@
+"""Plain msgpack for core's own small records: headers and histories, no user's values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgpack  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pack_plain = cast("Callable[[object], bytes]", msgpack.Packer(unicode_errors="replace").pack)
+"""Pack None, bool, int, float, str, bytes, list and tuple; lone surrogates become '?'."""
+
+_unpackb = cast("Callable[..., Any]", msgpack.unpackb)
+
+_Unpack = cast("type[Exception]", cast("Any", msgpack).UnpackException)
+
+UNREADABLE: Final = (ValueError, TypeError, IndexError, KeyError, _Unpack)
+"""What reading foreign bytes, and taking apart what was read, may raise."""
+
+
+def unpack_plain(data: bytes) -> Any:
+    """Unpack; raises one of `UNREADABLE` for anything that is not plain msgpack."""
+    return _unpackb(data, max_ext_len=0)
