@@ -75,6 +75,8 @@ class MemoryDriver(BaseDriver):
         *,
         now_ms: Callable[[], int] = unix_ms,
     ) -> None:
+        self.settings = settings
+        self.options = options
         self._key = (options.namespace, settings.name)
         self._now_ms = now_ms
         self._store: MemoryStore | None = None
@@ -86,6 +88,11 @@ class MemoryDriver(BaseDriver):
     def capabilities(self) -> Capabilities:
         """All there is, but migrations."""
         return CAPABILITIES
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `open` was awaited, and `close` not since."""
+        return self._store is not None
 
     @property
     def store(self) -> MemoryStore:

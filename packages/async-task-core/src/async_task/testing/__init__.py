@@ -1,1 +1,8 @@
-"""What tests stand on: the conformance suite of drivers, and its harness."""
+"""What tests stand on: the conformance suite of drivers, and its harness.
+
+* `conformance` - `DriverConformance`, the class a driver's author inherits
+* `harness` - `DriverHarness`, what that author knows about the backend
+* `aspects` - the rules, one module per noun; `rig` - the verbs they are written in
+* `run` - the same for any installed driver: `pytest --pyargs async_task.testing.run`
+* `plugin` - the pytest plug-in that selects tests by declared capabilities
+"""
