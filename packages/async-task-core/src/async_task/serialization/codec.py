@@ -120,10 +120,10 @@ class Codec:
             raise DecodeError(f"the bytes are no value ({type(error).__name__})") from error
 
     def _explainer(self) -> Explainer:
-        return Explainer(self._extensions, self._limits, lambda value: len(self._measure(value)))
+        return Explainer(self._extensions, self._limits, self._size)
 
-    def _measure(self, value: object) -> bytes:
-        return _Packing(self._extensions, self._limits.max_depth).pack(value)
+    def _size(self, value: object) -> int:
+        return len(_Packing(self._extensions, self._limits.max_depth).pack(value))
 
 
 class _Packing:
@@ -144,7 +144,10 @@ class _Packing:
             return wire.ext(code, encode(value))
         parts = self._extensions.take_apart(value)
         if parts is None:
-            return scalars.plain(value)
+            plain = scalars.plain(value)
+            # The packer asks only once about a value, so a big int has to be finished here.
+            big = type(plain) is int and plain.bit_length() >= 64
+            return self._default(plain) if big else plain
         code, members = parts
         self._levels -= 1
         if self._levels < 0:

@@ -62,10 +62,12 @@ def is_array(data: bytes) -> bool:
 
 
 def _sizes() -> list[int]:
-    """Return the length of a value by its first byte, 0 where that byte does not tell."""
+    """Return by first byte: the length of a value; -1 - n for n members; 0 if it does not tell."""
     sizes = [1] * 256
-    for byte in range(0x80, 0xA0):
-        sizes[byte] = 0
+    for byte in range(0x80, 0x90):
+        sizes[byte] = -1 - 2 * (byte & 0x0F)
+    for byte in range(0x90, 0xA0):
+        sizes[byte] = -1 - (byte & 0x0F)
     for byte in range(0xA0, 0xC0):
         sizes[byte] = 1 + (byte & 0x1F)
     for byte in (*range(0xC4, 0xCA), *range(0xD4, 0xE0)):
@@ -141,25 +143,29 @@ def _scan(data: bytes, max_depth: int, max_items: int) -> None:
     sizes = _SIZES
     pos, left, end, items = 0, 1, -1, 1
     outside: list[tuple[int, int]] = []  # `left` and `end` of each container around this one
-    while left or outside:
-        if not left:
+    while True:
+        for rest in range(left - 1, -1, -1):
+            size = sizes[data[pos]]
+            if size > 0:
+                pos += size
+                continue
+            if size < 0:
+                members, pos, inner_end = -1 - size, pos + 1, -1
+            else:
+                members, pos, inner_end = _open(data, pos)
+                if members < 0:
+                    continue
+            outside.append((rest, end))
+            left, end, items = members, inner_end, items + members
+            break
+        else:
             if end not in (-1, pos):
                 raise DecodeError("the length of an extension does not match what it holds")
+            if not outside:
+                break
             left, end = outside.pop()
             continue
-        left -= 1
-        size = sizes[data[pos]]
-        if size:
-            pos += size
-            continue
-        members, pos, inner_end = _open(data, pos)
-        if members < 0:
-            continue
-        outside.append((left, end))
-        left, end, items = members, inner_end, items + members
-        if len(outside) > max_depth:
-            raise DecodeError(f"nested deeper than {max_depth} levels")
-        if items > max_items:
-            raise DecodeError(f"more than {max_items} values")
+        if len(outside) > max_depth or items > max_items:
+            raise DecodeError(f"deeper than {max_depth} levels or more than {max_items} values")
     if pos != len(data):
         raise DecodeError("the bytes are not exactly one value")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from async_task.errors import EncodeError
+from async_task.errors import DecodeError, EncodeError
 from async_task.serialization import scalars, wire
 
 if TYPE_CHECKING:
@@ -30,10 +30,17 @@ class Explainer:
     size: Callable[[object], int]
 
     def explain(self, roots: Mapping[str, object], error: Exception) -> EncodeError:
-        """Return the error for the first bad part of `roots`, else for the largest of them."""
+        """Return the error for the first bad part of `roots`, or for the largest one.
+
+        Args:
+            roots: Name -> value of everything that was to be encoded.
+            error: What stopped it; a `DecodeError` if the result as a whole exceeds a limit.
+        """
         for path, value in roots.items():
             if found := self._search(value, path, ()):
                 return found
+        if not isinstance(error, DecodeError):
+            return EncodeError(f"cannot encode: {error!r}", path=next(iter(roots), ""))
         path = max(roots, key=lambda root: self.size(roots[root]), default="")
         remedy = f"{path} is the largest part: store it elsewhere and send where it is"
         return EncodeError(f"{error}; {remedy}", path=path)
