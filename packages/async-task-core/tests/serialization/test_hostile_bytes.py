@@ -1,13 +1,16 @@
 """No bytes make the decoder do anything but return a value or raise `DecodeError`."""
 
+import contextlib
 import dataclasses
 import enum
 import struct
 import sys
 import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import UUID
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 import pytest
 from async_task.errors import DecodeError, EncodeError
 from async_task.serialization import wire
@@ -58,10 +61,8 @@ def refused(data: bytes, *, using: Codec = codec) -> str:
 @example(b"\xc9\xff\xff\xff\xff\x10\x90")
 def test_random_bytes(data: bytes) -> None:
     for decode in (codec.decode, codec.decode_arguments):
-        try:
+        with contextlib.suppress(DecodeError):
             decode(data)
-        except DecodeError:
-            pass
 
 
 SAMPLES = [
@@ -88,10 +89,8 @@ def test_mutated_bytes(sample: bytes, data: st.DataObject) -> None:
                 del body[position]
             case _:
                 body = body[: position + 1]
-    try:
+    with contextlib.suppress(DecodeError):
         codec.decode(bytes(body))
-    except DecodeError:
-        pass
 
 
 @given(st.binary(max_size=60), st.integers(1, 5))
@@ -114,7 +113,7 @@ def depth_of(value: object) -> int:
 
 
 @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: (v,), lambda v: {"k": v}])
-def test_depth_is_exact_in_both_directions(wrap: object) -> None:
+def test_depth_is_exact_in_both_directions(wrap: Callable[[object], object]) -> None:
     small = Codec(registry, limits=Limits(max_depth=3))
     large = Codec(registry)
     value: object = 1
@@ -267,7 +266,7 @@ def test_malformed_values_are_refused(value: object) -> None:
 
 def test_a_dataclass_names_its_wrong_fields() -> None:
     def of(*members: object) -> bytes:
-        return msgpack.packb(ext(wire.OBJECT, "order", *members))
+        return bytes(msgpack.packb(ext(wire.OBJECT, "order", *members)))
 
     assert "Order" in (message := refused(of("number", 1, "colour", 2)))
     assert "colour" in message
@@ -291,12 +290,14 @@ def test_keys_made_to_collide_are_refused() -> None:
 
 
 def test_arguments_must_be_arguments() -> None:
-    for value in (1, [], [[]], [[], {}, 1], [(), {}], [{}, []], [[], {1: 2}], [[], {b"x": 2}]):
+    wrong_keys: list[object] = [[[], {1: 2}], [[], {b"x": 2}]]
+    values: list[object] = [1, [], [[]], [[], {}, 1], [(), {}], [{}, []], *wrong_keys]
+    for value in values:
         with pytest.raises(DecodeError, match="no task arguments"):
             codec.decode_arguments(codec.encode(value))
 
 
 def test_msgpack_timestamps_are_read_as_utc() -> None:
     data = msgpack.packb(msgpack.Timestamp(1, 5000))
-    assert codec.decode(data).isoformat() == "1970-01-01T00:00:01.000005+00:00"
+    assert codec.decode(data) == datetime(1970, 1, 1, 0, 0, 1, 5, tzinfo=UTC)
     refused(b"\xc7\x0c\xff" + b"\xff" * 12)

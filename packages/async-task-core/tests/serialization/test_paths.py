@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from datetime import datetime, time, timedelta, tzinfo
 from decimal import Decimal
 
 import pytest
@@ -87,11 +88,18 @@ def test_the_message_says_what_to_do() -> None:
     assert "register a ValueCodec" in str(failure(BAD))
     assert "annotate a parameter" in str(failure(Unknown()))
     assert "lone surrogate at index 1" in str(failure("a\ud800"))
-    assert "time zone" in str(failure([__import__("datetime").datetime(1, 1, 1, tzinfo=Odd())]))
+    assert "time zone" in str(failure([time(tzinfo=Odd())]))
 
 
-class Odd(__import__("datetime").tzinfo):
-    pass
+class Odd(tzinfo):
+    def utcoffset(self, dt: datetime | None, /) -> timedelta:
+        return timedelta(0)
+
+    def dst(self, dt: datetime | None, /) -> None:
+        return None
+
+    def tzname(self, dt: datetime | None, /) -> str:
+        return "odd"
 
 
 @pytest.mark.parametrize("member", [Level.LOW, Mode.FAST])

@@ -8,6 +8,7 @@ import typing
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 class Color(enum.Enum):
     RED = "r"
-    CRIMSON = "r"
+    CRIMSON = RED
     BLUE = 2
 
 
@@ -119,7 +120,7 @@ VALUES = [
     (),
     (1, (2, [3, ()])),
     {},
-    {1: "a", "1": "b", None: "c", 2.5: "d", b"e": "e", True: "f"} | {(1, (2,)): {"x": ()}},
+    {1: "a", "1": "b", None: "c", 2.5: "d", b"e": "e"} | {(1, (2,)): {"x": ()}},
     {frozenset([1]): 1, Color.RED: 2, UUID(int=5): 3, date(2024, 1, 1): 4, 2**70: 5},
     set(),
     {(1, 2), (3, 4)},
@@ -127,9 +128,9 @@ VALUES = [
     frozenset(),
     frozenset(["a", 1]),
     {"__datetime__": "2024-01-01", "__set__": [1], "__tuple__": [1], "__class__": "os:system"},
-    datetime(2024, 2, 29, 12, 30, 59, 999999),
-    datetime.min,
-    datetime.max,
+    datetime(2024, 2, 29, 12, 30, 59, 999999),  # noqa: DTZ001
+    datetime.min,  # noqa: DTZ901
+    datetime.max,  # noqa: DTZ901
     datetime(2024, 1, 1, tzinfo=UTC),
     datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=-5, minutes=-30))),
     datetime(2024, 1, 1, tzinfo=timezone(timedelta(seconds=1, microseconds=1), "odd \u00e9")),
@@ -175,7 +176,7 @@ VALUES = [
 ]
 
 
-def same(left: object, right: object) -> bool:
+def same(left: Any, right: Any) -> bool:
     """Compare with exact types throughout; NaN equals NaN."""
     if type(left) is not type(right):
         return False
@@ -206,7 +207,7 @@ def same(left: object, right: object) -> bool:
             for name in names
             if hasattr(left, name) or hasattr(right, name)
         )
-    return left == right
+    return bool(left == right)
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
@@ -222,14 +223,16 @@ def test_comes_back_as_an_argument(value: object) -> None:
 
 
 def test_nan_comes_back() -> None:
-    assert math.isnan(codec.decode(codec.encode(math.nan)))
-    assert codec.decode(codec.encode(Decimal("NaN123"))).is_nan()
-    assert codec.decode(codec.encode(Decimal("sNaN"))).is_snan()
+    for value in (math.nan, Decimal("NaN123"), Decimal("sNaN")):
+        decoded = codec.decode(codec.encode(value))
+        assert type(decoded) is type(value)
+        assert str(decoded) == str(value)
 
 
 def test_a_fixed_offset_keeps_its_name() -> None:
     value = datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=1), "CET"))
-    assert codec.decode(codec.encode(value)).tzname() == "CET"
+    assert isinstance(decoded := codec.decode(codec.encode(value)), datetime)
+    assert decoded.tzname() == "CET"
 
 
 def test_subclasses_of_plain_scalars_arrive_plain() -> None:
@@ -290,9 +293,9 @@ SCALARS = st.one_of(
     st.dates(),
     st.times(timezones=ZONES),
     st.timedeltas(),
-    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone).map(
-        lambda zone: datetime(2024, 1, 1, tzinfo=zone)
-    ),
+    st.timedeltas(timedelta(hours=-23), timedelta(hours=23))
+    .map(timezone)
+    .map(lambda zone: datetime(2024, 1, 1, tzinfo=zone)),
     st.decimals(allow_nan=False).filter(lambda d: d.is_infinite() or abs(d.adjusted()) < 6000),
     st.uuids(),
     st.sampled_from([*Color, *Size, *Mode, Access(0), Access(3)]),
