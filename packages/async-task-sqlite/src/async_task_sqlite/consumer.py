@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from async_task.spi.errors import DriverError, OutcomeUnknownError
 from async_task.spi.messages import Ack, Lease, Reject
 
-from async_task_sqlite import leases
+from async_task_sqlite.leases import next_due, reclaim, recover, settle, take, taken
 from async_task_sqlite.wakeup import MESSAGES, RESULTS
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from async_task.spi.messages import Settlement
 
+    from async_task_sqlite.session import Session
     from async_task_sqlite.store import Store
     from async_task_sqlite.wakeup import Watch
 
@@ -38,32 +40,43 @@ class SqliteConsumer:
     ) -> Sequence[Lease]:
         """Hand out up to `limit` messages; see `Consumer.lease`.
 
-        Looks without the write lock first, so that idle processes keep out of the others' way. Cost:
-        a seek per queue and priority level in use, and the messages taken, whatever the backlog.
+        Looks without the write lock first, so that idle processes keep out of the others' way.
+        Cost: a seek per queue and priority in use, and the messages taken, whatever the backlog.
         """
         store, q = self._store, self._store.queries
         loop = asyncio.get_running_loop()
         ends = loop.time() + wait_ms / 1000
 
-        def look(db: sqlite3.Connection) -> tuple[list[Lease], int | None] | None:
-            due = leases.next_due(db, q, queues)
-            return None if due is not None and due <= store.now_ms() else ([], due)
-
-        def take(db: sqlite3.Connection) -> tuple[list[Lease], int | None]:
+        def lease(session: Session) -> tuple[list[Lease], int | None]:
+            due = session.read(lambda db: next_due(db, q, queues))
+            if due is None or due > store.now_ms():
+                return [], due
             now = store.now_ms()
-            leases.reclaim(db, q, now)
-            taken = leases.take(db, q, queues, limit, lease_id, now, visibility_ms)
-            return taken, None if taken else leases.next_due(db, q, queues)
+            ends_at = now + visibility_ms
+
+            def reclaim_and_take(db: sqlite3.Connection) -> int:
+                reclaim(db, q, now)
+                return take(db, q, queues, limit, lease_id=lease_id, now=now, ends_at=ends_at)
+
+            def read_back(db: sqlite3.Connection) -> list[Lease]:
+                return taken(db, q, queues, lease_id=lease_id, now=now, ends_at=ends_at)
+
+            if not session.write(reclaim_and_take, durable=False):
+                return [], session.read(lambda db: next_due(db, q, queues))
+            try:
+                return session.read(read_back), None
+            except DriverError as error:
+                raise OutcomeUnknownError(f"leased, but not read: {error}") from error
 
         with store.wakeup.watch(MESSAGES) as watch:
             self._waiting[watch] = False
             try:
                 while True:
                     watch.clear()
-                    taken, due = await store.connection.write(take, durable=False, unless=look)
+                    leases, due = await store.connection.run(lease)
                     left = ends - loop.time()
-                    if taken or left <= 0 or self._waiting[watch]:
-                        return taken
+                    if leases or left <= 0 or self._waiting[watch]:
+                        return leases
                     if due is not None:
                         left = min(left, max(0, due - store.now_ms()) / 1000)
                     await watch.wait(left)
@@ -75,7 +88,7 @@ class SqliteConsumer:
         store, q = self._store, self._store.queries
 
         def end(db: sqlite3.Connection) -> list[int]:
-            return leases.settle(db, q, settlements, store.now_ms())
+            return settle(db, q, settlements, store.now_ms())
 
         wakes = MESSAGES * any(not isinstance(s, Ack | Reject) for s in settlements)
         wakes += RESULTS * any(isinstance(s, Ack | Reject) and s.result for s in settlements)
@@ -84,9 +97,7 @@ class SqliteConsumer:
     async def recover(self, lease_id: bytes) -> Sequence[Lease]:
         """Return what a `lease` call took and still holds. O(leases held by all)."""
         store, q = self._store, self._store.queries
-        return await store.connection.read(
-            lambda db: leases.recover(db, q, lease_id, store.now_ms())
-        )
+        return await store.connection.read(lambda db: recover(db, q, lease_id, store.now_ms()))
 
     def interrupt(self) -> None:
         """Make the `lease` calls that wait now return what they have."""

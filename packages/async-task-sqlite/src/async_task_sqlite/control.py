@@ -60,15 +60,15 @@ class SqliteControl:
         await self._store.connection.write(lambda db: db.execute(sql, values), wakes=MESSAGES)
 
     async def _names(self, sql: str) -> list[str]:
-        return await self._store.connection.read(
-            lambda db: [name for (name,) in db.execute(sql)]
-        )
+        return await self._store.connection.read(lambda db: [name for (name,) in db.execute(sql)])
 
     def _state(self, db: sqlite3.Connection, message: bytes) -> MessageState | None:
         row = db.execute(self._store.queries.status, {"id": message}).fetchone()
         if row is None:
             return None
-        due_at, lease_ends_at = row
-        if due_at is not None:
-            return MessageState.READY if due_at <= self._store.now_ms() else MessageState.DELAYED
-        return MessageState.DEAD if lease_ends_at is None else MessageState.LEASED
+        due_at, lease_ends_at, died_at = row
+        if died_at is not None:
+            return MessageState.DEAD
+        if lease_ends_at is not None:
+            return MessageState.LEASED
+        return MessageState.READY if due_at <= self._store.now_ms() else MessageState.DELAYED

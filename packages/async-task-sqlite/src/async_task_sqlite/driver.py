@@ -11,6 +11,7 @@ from async_task.spi.driver import BaseDriver
 from async_task.spi.errors import ConfigurationError
 from async_task.spi.messages import QueueStats
 
+from async_task_sqlite import rows
 from async_task_sqlite.connection import Connection
 from async_task_sqlite.consumer import SqliteConsumer
 from async_task_sqlite.control import SqliteControl
@@ -27,7 +28,7 @@ from async_task_sqlite.wakeup import MESSAGES, Wakeup
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from async_task.spi.driver import ConsumerOptions, DriverOptions
     from async_task.spi.messages import Message
@@ -36,6 +37,20 @@ if TYPE_CHECKING:
 
 _OUTLIVED_LIMIT = 1000
 """Most results dropped by one `maintain`."""
+
+
+def _check_place(path: str) -> None:
+    """Refuse a place where no file can be, which SQLite only calls unable to open."""
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        raise ConfigurationError(
+            f"the directory of sqlite_path, {directory}, does not exist; make it first"
+        )
+    if os.path.isdir(path):
+        raise ConfigurationError(
+            f"sqlite_path {path} is a directory; name a file, for example "
+            f"{os.path.join(path, 'async-task.db')}"
+        )
 
 
 def _wall_clock_ms() -> int:
@@ -82,16 +97,7 @@ class SqliteDriver(BaseDriver):
                 version of this package made its tables.
             DriverError: It cannot be opened now.
         """
-        directory = os.path.dirname(self._path)
-        if not os.path.isdir(directory):
-            raise ConfigurationError(
-                f"the directory of sqlite_path, {directory}, does not exist; make it first"
-            )
-        if os.path.isdir(self._path):
-            raise ConfigurationError(
-                f"sqlite_path {self._path} is a directory; name a file, for example "
-                f"{os.path.join(self._path, 'async-task.db')}"
-            )
+        _check_place(self._path)
         await self._connection.open()
 
     async def close(self) -> None:
@@ -119,9 +125,11 @@ class SqliteDriver(BaseDriver):
         def enqueue(db: sqlite3.Connection) -> list[int]:
             now = self._now_ms()
             ids = [m.id for m in messages]
-            stored = db.execute(q.stored, {"count": len(ids), "ids": b"".join(ids)}).fetchall()
+            stored = db.execute(
+                q.stored, {"count": len(ids), "ids": b"".join(ids), "lease_ids": b""}
+            ).fetchall()
             duplicates = {i for (i,) in stored} | repeated(ids)
-            rows = [
+            fresh = [
                 (
                     m.id,
                     m.queue,
@@ -133,20 +141,20 @@ class SqliteDriver(BaseDriver):
                 for i, m in enumerate(messages)
                 if i not in duplicates
             ]
-            db.executemany(q.insert, rows)
+            rows.insert(db, q.insert, fresh)
             db.executemany(q.add_queue, [(name,) for name in {m.queue for m in messages}])
             return sorted(duplicates)
 
         return await self._connection.write(enqueue, wakes=MESSAGES) if messages else ()
 
     @asynccontextmanager
-    async def consumer(self, options: ConsumerOptions) -> AsyncIterator[SqliteConsumer]:
+    async def consumer(self, options: ConsumerOptions) -> AsyncGenerator[SqliteConsumer, None]:
         """Yield what takes messages; it shares the driver's connection."""
         del options  # a lease call names its queues, and holds no more than its limit
         yield SqliteConsumer(self._store)
 
     @asynccontextmanager
-    async def keeper(self) -> AsyncIterator[SqliteKeeper]:
+    async def keeper(self) -> AsyncGenerator[SqliteKeeper, None]:
         """Yield what renews leases, on a connection and a thread of its own."""
         connection = self._make_connection()
         await connection.open()
@@ -162,19 +170,22 @@ class SqliteDriver(BaseDriver):
         """
         q = self._queries
 
-        def idle(db: sqlite3.Connection) -> bool | None:
-            at = {"now": self._now_ms()}
-            (end,) = db.execute(q.next_lease_end).fetchone() or (None,)
-            outlived = db.execute(q.outlived, at).fetchone()
-            return None if outlived or (end is not None and end <= at["now"]) else True
+        def idle(db: sqlite3.Connection) -> bool:
+            now = self._now_ms()
+            end = db.execute(q.next_lease_end).fetchone()
+            outlived = db.execute(q.outlived, {"now": now}).fetchone()
+            return outlived is None and (end is None or end[0] > now)
 
-        def maintain(db: sqlite3.Connection) -> bool:
+        def drop(db: sqlite3.Connection) -> None:
             now = self._now_ms()
             reclaim(db, q, now)
             db.execute(q.drop_outlived, {"now": now, "limit": _OUTLIVED_LIMIT})
-            return True
 
-        await self._connection.write(maintain, durable=False, unless=idle)
+        def maintain(session: Session) -> None:
+            if not session.read(idle):
+                session.write(drop, durable=False)
+
+        await self._connection.run(maintain)
 
     async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
         """Count queues; walks the index entries of each."""

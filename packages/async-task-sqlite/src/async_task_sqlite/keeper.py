@@ -23,9 +23,7 @@ class SqliteKeeper:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def extend(
-        self, leases: Sequence[Lease], visibility_ms: int
-    ) -> Sequence[Extension]:
+    async def extend(self, leases: Sequence[Lease], visibility_ms: int) -> Sequence[Extension]:
         """Extend leases in one transaction; two statements however many there are."""
         store, q = self._store, self._store.queries
 
@@ -40,4 +38,8 @@ class SqliteKeeper:
                 answers[i] = Extension.CANCELLED
             return answers
 
-        return await store.connection.write(extend, durable=False) if leases else ()
+        return (
+            await store.connection.run(lambda session: session.write(extend, durable=False))
+            if leases
+            else ()
+        )

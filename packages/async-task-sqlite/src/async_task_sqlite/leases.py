@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from async_task.spi.messages import Ack, Lease, Reject
 from async_task.spi.reclaim import reclaim_delay_ms
 
+from async_task_sqlite import rows
 from async_task_sqlite.plugin import CAPABILITIES
 
 if TYPE_CHECKING:
@@ -38,76 +39,63 @@ def take(
     q: Queries,
     queues: Sequence[str],
     limit: int,
+    *,
     lease_id: bytes,
     now: int,
-    visibility_ms: int,
-) -> list[Lease]:
-    """Lease up to `limit` due messages, in the order of `Consumer.lease`."""
-    taken: list[Lease] = []
+    ends_at: int,
+) -> int:
+    """Lease up to `limit` due messages until `ends_at`; returns how many. See `taken`."""
+    count = 0
     paused = {name for (name,) in db.execute(q.paused)}
     for queue in queues:
-        if queue in paused:
-            continue
-        for priority in _priorities(db, q, queue):
-            if len(taken) == limit:
-                return taken
-            due = {
-                "queue": queue,
-                "priority": priority,
-                "now": now,
-                "limit": limit - len(taken),
-                "lease_id": lease_id,
-                "ends_at": now + visibility_ms,
-            }
-            rows = db.execute(q.due, due).fetchall()
-            if rows:
-                db.execute(q.lease, due)
-            taken += [
-                Lease(
-                    id_,
-                    queue,
-                    body,
-                    lease_id,
-                    deliveries + 1,
-                    crashes,
-                    state,
-                    priority,
-                    expires_at is not None and now > expires_at,
-                )
-                for id_, body, deliveries, crashes, state, expires_at in rows
-            ]
-    return taken
+        if queue not in paused:
+            for priority in _priorities(db, q, queue):
+                if count == limit:
+                    return count
+                due = {
+                    "queue": queue,
+                    "priority": priority,
+                    "now": now,
+                    "limit": limit - count,
+                    "lease_id": lease_id,
+                    "ends_at": ends_at,
+                }
+                count += db.execute(q.take, due).rowcount
+    return count
+
+
+def taken(
+    db: sqlite3.Connection,
+    q: Queries,
+    queues: Sequence[str],
+    *,
+    lease_id: bytes,
+    now: int,
+    ends_at: int,
+) -> list[Lease]:
+    """Read what `take` has leased, in the order of `Consumer.lease`."""
+    held = db.execute(q.taken, {"lease_id": lease_id, "ends_at": ends_at}).fetchall()
+    found = _leases(held, lease_id, now)
+    if len(queues) > 1:
+        rank = {queue: i for i, queue in reversed(list(enumerate(queues)))}
+        found.sort(key=lambda lease: rank[lease.queue])
+    return found
+
+
+def recover(db: sqlite3.Connection, q: Queries, lease_id: bytes, now: int) -> list[Lease]:
+    """Read what one `lease` call still holds."""
+    return _leases(db.execute(q.held, {"lease_id": lease_id}).fetchall(), lease_id, now)
 
 
 def reclaim(db: sqlite3.Connection, q: Queries, now: int) -> None:
     """Make messages whose lease expired wait again, or drop them if they were cancelled."""
-    bound = {"now": now, "limit": _RECLAIM_LIMIT}
-    rows = db.execute(q.expired, bound).fetchall()
-    db.executemany(
-        q.reclaim,
-        [(now + reclaim_delay_ms(crashes + 1), crashes + 1, seq) for seq, crashes in rows],
-    )
-    db.execute(q.drop_cancelled, bound)
-
-
-def recover(db: sqlite3.Connection, q: Queries, lease_id: bytes, now: int) -> list[Lease]:
-    """Return the messages that one `lease` call holds."""
-    return [
-        Lease(
-            id_,
-            queue,
-            body,
-            lease_id,
-            deliveries,
-            crashes,
-            state,
-            priority,
-            expires_at is not None and now > expires_at,
-        )
-        for id_, queue, body, deliveries, crashes, state, priority, expires_at in db.execute(
-            q.recover, {"lease_id": lease_id}
-        )
-    ]
+    for seq, crashes, cancelled in db.execute(
+        q.expired, {"now": now, "limit": _RECLAIM_LIMIT}
+    ).fetchall():
+        if cancelled:
+            db.execute(q.drop, (seq,))
+        else:
+            db.execute(q.reclaim, (now + reclaim_delay_ms(crashes), crashes, seq))
 
 
 def settle(
@@ -143,15 +131,15 @@ def put_results(
     db: sqlite3.Connection, q: Queries, results: Mapping[bytes, StoredResult], now: int
 ) -> None:
     """Store results, each to be dropped when its time is over."""
-    db.executemany(q.put_result, [(i, now + r.ttl_ms, r.body) for i, r in results.items()])
+    rows.insert(db, q.put_result, [(i, now + r.ttl_ms, r.body) for i, r in results.items()])
 
 
 def exceptions(
     db: sqlite3.Connection, q: Queries, leases: Sequence[Lease]
 ) -> tuple[set[int], set[int]]:
     """Return the positions of leases that are not current, and of those that were cancelled."""
-    rows = db.execute(q.exceptions, packed(leases)).fetchall()
-    return {i for i, flag in rows if flag is None}, {i for i, flag in rows if flag}
+    found = db.execute(q.exceptions, packed(leases)).fetchall()
+    return {i for i, flag in found if flag is None}, {i for i, flag in found if flag}
 
 
 def packed(leases: Sequence[Lease]) -> dict[str, int | bytes]:
@@ -165,10 +153,27 @@ def packed(leases: Sequence[Lease]) -> dict[str, int | bytes]:
 
 def repeated(keys: Sequence[object]) -> set[int]:
     """Return the positions of keys that stand in the same sequence before."""
-    if len(set(keys)) == len(keys):
-        return set()
-    seen: set[object] = set()
-    return {i for i, key in enumerate(keys) if key in seen or seen.add(key)}
+    first: dict[object, int] = {}
+    return {i for i, key in enumerate(keys) if first.setdefault(key, i) != i}
+
+
+def _leases(found: list[Any], lease_id: bytes, now: int) -> list[Lease]:
+    """Make leases of rows, in the order of priority, due time and arrival, which come first."""
+    found.sort()
+    return [
+        Lease(
+            id_,
+            queue,
+            body,
+            lease_id,
+            deliveries,
+            crashes,
+            state,
+            -negated,
+            expires_at is not None and now > expires_at,
+        )
+        for negated, _, _, id_, queue, body, deliveries, crashes, state, expires_at in found
+    ]
 
 
 def _priorities(db: sqlite3.Connection, q: Queries, queue: str) -> Iterator[int]:

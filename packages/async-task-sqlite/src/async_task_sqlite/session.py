@@ -6,18 +6,19 @@ import os
 import random
 import sqlite3
 import time
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from async_task.spi.errors import ConfigurationError, DriverTimeoutError
 
 from async_task_sqlite.failures import is_busy, translate, translate_commit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from async_task_sqlite.schema import Schema
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[sqlite3.Connection], T]
+"""What happens inside one transaction."""
 
 _BUSY_PAUSE_S = 0.001
 """Longest pause between two tries for the lock. Short and never growing, unlike SQLite's own
@@ -28,57 +29,44 @@ _LOG_LIMIT_BYTES = 16 * 2**20
 
 
 class Session:
-    """A connection that is made on first use and again after the file failed or was replaced."""
+    """A connection that is made on first use and again after the file failed or was replaced.
+
+    Attributes:
+        deadline: Until when to try for a lock, as of `time.monotonic`; set by who calls.
+    """
 
     def __init__(self, path: str, schema: Schema) -> None:
+        self.deadline = 0.0
         self._path = path
         self._schema = schema
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._durable = True
 
-    def run(
-        self,
-        work: Callable[[sqlite3.Connection], T],
-        *,
-        write: bool,
-        durable: bool,
-        deadline: float,
-        unless: Callable[[sqlite3.Connection], T | None] | None = None,
-    ) -> T:
-        """Run `work` in a transaction of its own, again and again while the file is locked.
+    def read(self, work: Work[T]) -> T:
+        """Run `work` in a transaction that only reads and sees one state of the file."""
+        return self._until_free(lambda db: self._transact(db, work, "BEGIN"))
+
+    def write(self, work: Work[T], *, durable: bool = True) -> T:
+        """Run `work` in a transaction that takes the write lock before anything else.
+
+        Without the lock from the start, a transaction that reads and then writes fails as soon as
+        another one wrote in between.
 
         Args:
-            work: Called with the connection inside the transaction; may be called again after the
-                transaction was undone.
-            write: Take the write lock first; without it a transaction that reads and then writes
-                fails as soon as another one wrote in between.
+            work: Called with the connection; again, after the transaction was undone, while others
+                hold the lock.
             durable: Sync the log before returning. Without it a power failure, which also ends
                 every process that uses the file, may undo the transaction.
-            deadline: Until when to try, as of `time.monotonic`.
-            unless: Called first, in a transaction that only reads. What it returns, if not `None`,
-                is the result, and the write lock is not taken.
         """
-        while True:
-            try:
-                db = self._connected()
-                if unless is not None:
-                    result = self._transact(db, unless, "BEGIN")
-                    if result is not None:
-                        return result
-                if durable is not self._durable:
-                    db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                    self._durable = durable
-                return self._transact(db, work, "BEGIN IMMEDIATE" if write else "BEGIN")
-            except sqlite3.Error as error:
-                if not is_busy(error):
-                    self.close()
-                    raise translate(error, self._path) from error
-                if time.monotonic() >= deadline:
-                    raise DriverTimeoutError(
-                        f"{self._path} was locked by another process for the whole op_timeout"
-                    ) from error
-            time.sleep(random.uniform(0, _BUSY_PAUSE_S))  # noqa: S311 - no secret
+
+        def transact(db: sqlite3.Connection) -> T:
+            if durable is not self._durable:
+                db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._durable = durable
+            return self._transact(db, work, "BEGIN IMMEDIATE")
+
+        return self._until_free(transact)
 
     def interrupt(self) -> None:
         """Make the statement that is running fail; callable from any thread."""
@@ -91,9 +79,21 @@ class Session:
         if db is not None:
             db.close()
 
-    def _transact(
-        self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection], T], begin: str
-    ) -> T:
+    def _until_free(self, attempt: Work[T]) -> T:
+        while True:
+            try:
+                return attempt(self._connected())
+            except sqlite3.Error as error:
+                if not is_busy(error):
+                    self.close()
+                    raise translate(error, self._path) from error
+                if time.monotonic() >= self.deadline:
+                    raise DriverTimeoutError(
+                        f"{self._path} was locked by another process for the whole op_timeout"
+                    ) from error
+            time.sleep(random.uniform(0, _BUSY_PAUSE_S))  # noqa: S311 - no secret
+
+    def _transact(self, db: sqlite3.Connection, work: Work[T], begin: str) -> T:
         db.execute(begin)
         try:
             result = work(db)
@@ -122,15 +122,7 @@ class Session:
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
-            (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode != "wal":
-                raise ConfigurationError(
-                    f"{self._path}: no write-ahead log here (journal_mode is {mode}); "
-                    "put the file on a local file system"
-                )
-            db.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
-            db.execute("PRAGMA temp_store = MEMORY")
-            db.execute("PRAGMA synchronous = FULL")
+            self._configure(db)
             self._durable = True
             if self._schema.pending(db):
                 self._transact(db, self._schema.apply, "BEGIN IMMEDIATE")
@@ -138,6 +130,17 @@ class Session:
             db.close()
             raise
         return db
+
+    def _configure(self, db: sqlite3.Connection) -> None:
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise ConfigurationError(
+                f"{self._path}: no write-ahead log here (journal_mode is {mode}); "
+                "put the file on a local file system"
+            )
+        db.execute(f"PRAGMA journal_size_limit = {_LOG_LIMIT_BYTES}")
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute("PRAGMA synchronous = FULL")
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 MESSAGES = b"m"
 RESULTS = b"r"
@@ -70,7 +70,7 @@ class Wakeup:
         self._others = Mailboxes(self._directory)
 
     @contextmanager
-    def watch(self, kind: bytes) -> Iterator[Watch]:
+    def watch(self, kind: bytes) -> Generator[Watch, None, None]:
         """Return a context manager whose value hears of commits of one kind."""
         self._open()
         watch = Watch(self, kind)
@@ -98,7 +98,7 @@ class Wakeup:
                     self.signal(kinds)
 
     @contextmanager
-    def listening(self) -> Iterator[float]:
+    def listening(self) -> Generator[float, None, None]:
         """Have hints from other processes delivered; gives the poll interval needed besides.
 
         Only while somebody waits: a busy worker must not be woken by every commit of others.
