@@ -64,7 +64,7 @@ codec = Codec(registry)
     [
         Order(at=datetime(2024, 1, 1, tzinfo=UTC), lines=[Line(price=Decimal("1.10"))], tags={"a"}),
         Order(at=datetime(2024, 1, 1, tzinfo=UTC), eMail="a@b"),
-        Open(x=1, y=[(1,)]),
+        Open.model_validate({"x": 1, "y": [(1,)]}),
         Many([Line(price=Decimal(1))]),
         Old(),
         Node(children=[Node(), Node(children=[Node()])]),

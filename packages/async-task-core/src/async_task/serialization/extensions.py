@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from async_task.serialization.hooks import ValueCodec
     from async_task.serialization.types import TypeRegistry
 
-# Insertion takes time quadratic in the number of keys of one hash; 64 cost about 0.1 ms.
+# Insertion takes time quadratic in the number of keys of one hash. Floats reach 34 honestly (the
+# powers of two); with 64, the worst 1 MiB takes 0.7 s.
 _MAX_COLLISIONS: Final = 64
 _SEQUENCES: Final[dict[type, int]] = {
     tuple: wire.TUPLE,

@@ -13,7 +13,8 @@ from async_task.serialization import wire
 class Limits:
     """Bounds of one encoded value, the same in both directions.
 
-    What `encode` accepts, `decode` accepts under the same limits.
+    What `encode` accepts, `decode` accepts under the same limits (but for sets and dicts in which
+    more than 64 keys share one hash, which `decode` takes for an attack).
 
     Attributes:
         max_bytes: Longest encoding. 1 MiB: the largest message Amazon SQS takes, and far above a
