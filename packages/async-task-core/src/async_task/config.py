@@ -143,6 +143,11 @@ class Config(CoreSettings):
         """Return a copy with `overrides` on top."""
         return Config(**_layered(self._given, overrides))
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """What was set, by keyword; the rest has its default."""
+        return dict(self._given)
+
     def __getattr__(self, keyword: str) -> Any:
         if keyword.startswith("_"):
             raise AttributeError(keyword)

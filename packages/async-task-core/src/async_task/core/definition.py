@@ -25,6 +25,8 @@ class Execution(Enum):
     """On the worker's event loop."""
     THREAD = "thread"
     """In the worker's thread pool."""
+    PROCESS = "process"
+    """In a child process of the worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,7 @@ class TaskDefinition:
         name: The name it travels under.
         aliases: Older names that still lead to it.
         target: The function, or the `Task` class.
-        is_class: Which of the two.
+        method: Name of the class's method that does the work; None for a function.
         execution: Where its body runs.
         options: As declared.
         signature: What may be passed to it.
@@ -106,7 +108,7 @@ class TaskDefinition:
     name: str
     aliases: tuple[str, ...]
     target: Callable[..., Any]
-    is_class: bool
+    method: str | None
     execution: Execution
     options: TaskOptions
     signature: inspect.Signature

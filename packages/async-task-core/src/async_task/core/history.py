@@ -72,6 +72,10 @@ class History:
         """Return it with an error that is not charged as a failure."""
         return replace(self, errors=(*self.errors, failure)[-_KEPT_ERRORS:])
 
+    def crashed_alone(self, failure: Failure) -> History:
+        """Return it with one more crash in a process of its own."""
+        return replace(self.noted(failure), solo_crashes=self.solo_crashes + 1)
+
     def put_off(self, delay_ms: int) -> History:
         """Return it with `delay_ms` more of being unknown."""
         return replace(self, unknown_ms=self.unknown_ms + delay_ms)

@@ -100,6 +100,7 @@ def task(
     *,
     name: str | None = None,
     aliases: tuple[str, ...] | list[str] = (),
+    process: bool = False,
     queue: str | None = None,
     max_retries: int | None = None,
     retry_delay: float | None = None,
@@ -117,6 +118,7 @@ def task(
     *,
     name: str | None = None,
     aliases: tuple[str, ...] | list[str] = (),
+    process: bool = False,
     **options: Any,
 ) -> Any:
     """Declare a function as a task: `async def` runs on the worker's loop, `def` in a thread.
@@ -125,6 +127,7 @@ def task(
         func: The function, when used as a bare `@task`.
         name: The name it travels under; `module:qualname` unless given.
         aliases: Older names that messages may still carry.
+        process: Run it in a child process: for CPU-bound work. Its `timeout` then kills.
         **options: The fields of `TaskOptions`: `queue`, `max_retries`, `retry_delay`, `timeout`,
             `driver`, `retry_backoff`, `retry_jitter`, `retry_max_delay`, `retry_on`, `fail_on`.
 
@@ -140,8 +143,8 @@ def task(
             name=name or qualified_name(func),
             aliases=tuple(aliases),
             target=func,
-            is_class=False,
-            execution=_execution(func),
+            method=None,
+            execution=Execution.PROCESS if process else _execution(func),
             options=TaskOptions(**options),
             signature=inspect.signature(func),
         )
@@ -166,6 +169,7 @@ class Task(Fluent[R]):
         retry_delay: Seconds before the first re-run.
         timeout: Seconds that one run may take; 0 for no limit whatever the default is.
         driver: Where the task goes if not to the default driver.
+        process: Run it in a child process: for CPU-bound work. Its `timeout` then kills.
         retry_backoff, retry_jitter, retry_max_delay, retry_on, fail_on: See `TaskOptions`.
     """
 
@@ -174,6 +178,7 @@ class Task(Fluent[R]):
     retry_delay: ClassVar[float | None] = None
     timeout: ClassVar[float | None] = None
     driver: ClassVar[str | QueueDriver | None] = None
+    process: ClassVar[bool] = False
     retry_backoff: ClassVar[float] = 1.0
     retry_jitter: ClassVar[bool] = False
     retry_max_delay: ClassVar[float] = LONGEST_DELAY_S
@@ -202,8 +207,8 @@ class Task(Fluent[R]):
             name=name or f"{module_name(cls.__module__)}:{cls.__qualname__}",
             aliases=tuple(aliases),
             target=cls,
-            is_class=True,
-            execution=cls._execution,
+            method=cls._body,
+            execution=Execution.PROCESS if cls.process else cls._execution,
             options=TaskOptions(**options),
             signature=signature.replace(parameters=parameters),
         )

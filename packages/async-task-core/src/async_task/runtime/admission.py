@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("async_task.worker")
 
-SUSPECT_CRASHES: Final = 2
-"""From this many crashes on a task runs alone: it may be what takes its process down."""
 SOLO_CRASHES: Final = 2
 """Crashes alone that prove a task to be poison."""
 MAX_CRASHES: Final = 10

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from async_task.core.clock import boottime, utc
 from async_task.core.context import TaskContext
+from async_task.core.definition import Execution
 from async_task.core.ids import id_text
 
 if TYPE_CHECKING:
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from async_task.core.reasons import DeadReason
     from async_task.core.retry import RetryPolicy
     from async_task.spi.messages import Lease
+
+
+SUSPECT_CRASHES: Final = 2
+"""From this many crashes on a task runs alone (delivery contract)."""
 
 
 class Stop(Enum):
@@ -69,6 +74,8 @@ class Attempt(Hold):
         policy: When a failure is tried again.
         timeout_s: Limit of this run, None for none.
         timeout_at: When that limit ends on the boot-time clock; set at start.
+        fault: Set when its body has ended in a child process that cannot tell: only its failure is
+            left to be dealt with.
         doom: Set when there is nothing to run: the reason it is dead, and the error saying so.
         runner: The asyncio task that runs it, once it is started.
     """
@@ -77,6 +84,7 @@ class Attempt(Hold):
         "definition",
         "doom",
         "envelope",
+        "fault",
         "history",
         "policy",
         "runner",
@@ -102,8 +110,19 @@ class Attempt(Hold):
         self.policy = policy
         self.timeout_s = timeout_s
         self.timeout_at: float | None = None
+        self.fault: Exception | None = None
         self.doom: tuple[DeadReason, Exception] | None = None
         self.runner: asyncio.Task[None] | None = None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what takes its process down, so that it has to run alone."""
+        return self.lease.crashes >= SUSPECT_CRASHES
+
+    @property
+    def in_thread(self) -> bool:
+        """Whether it runs in a thread of this process, which nothing can stop."""
+        return self.definition.execution is Execution.THREAD and not self.suspect
 
     def context(self) -> TaskContext:
         """Return what the task can know about itself."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import dataclasses
 import functools
+import inspect
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from async_task.core.clock import utc, wall_ms
 from async_task.core.codec import codec
@@ -21,8 +23,10 @@ from async_task.errors import (
     TaskCancelledError,
     TaskTimeoutError,
 )
-from async_task.runtime.admission import rejection
+from async_task.runtime.admission import SOLO_CRASHES, rejection
 from async_task.runtime.attempt import Attempt, Stop
+from async_task.runtime.handover import Fault
+from async_task.runtime.isolation import ChildDiedError, Children
 from async_task.spi.messages import Ack, Reject, Release, Retry, Settlement
 
 if TYPE_CHECKING:
@@ -34,11 +38,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("async_task.worker")
 
 
-class Executor:
-    """Runs attempts: coroutines here, functions in `threads`."""
+SPAWN_AGAIN_MS: Final = 5_000
+"""When a task that found no child process is tried again."""
 
-    def __init__(self, threads: ThreadPoolExecutor) -> None:
+
+class Executor:
+    """Runs attempts: coroutines here, functions in threads, the rest in child processes.
+
+    Args:
+        threads: Where functions run; None to run them here, as a child process does.
+        children: Where process tasks and suspects run; None to run them here.
+    """
+
+    def __init__(
+        self, threads: ThreadPoolExecutor | None, children: Children | None = None
+    ) -> None:
         self._threads = threads
+        self._children = children
 
     async def run(self, attempt: Attempt) -> Settlement | None:
         """Run an attempt to its end; return its settlement, or None to leave the lease alone.
@@ -46,7 +62,12 @@ class Executor:
         Never raises what the task raises, whatever that is. To end it early set `attempt.stop`
         and, unless it runs in a thread, cancel the asyncio task that awaits this.
         """
+        alone = attempt.suspect or attempt.history.solo_crashes > 0
         try:
+            if self._children is not None and (
+                alone or attempt.definition.execution is Execution.PROCESS
+            ):
+                return await self._isolated(self._children, attempt, alone=alone)
             return await self._run(attempt)
         except asyncio.CancelledError:  # while failed() ran
             if attempt.stop is Stop.LEASE_LOST:
@@ -62,23 +83,70 @@ class Executor:
             args, kwargs = codec().decode_arguments(attempt.envelope.arguments)
             attempt.definition.check(args, kwargs)
             instance, body = _bound(attempt, args, kwargs)
-            if attempt.definition.execution is Execution.ASYNC:
-                await body()
-            else:
+            if attempt.fault is not None:
+                return await self._failed(attempt, instance, attempt.fault)
+            if attempt.definition.execution is Execution.THREAD and self._threads is not None:
                 context = contextvars.copy_context()
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._threads, context.run, body)
+            else:
+                result = body()
+                if inspect.isawaitable(result):
+                    await result
         except DecodeError as exc:
             return rejection(attempt.lease, attempt.history, DeadReason.BAD_PAYLOAD, exc)
         except TaskArgumentsError as exc:
             return rejection(attempt.lease, attempt.history, DeadReason.BAD_ARGUMENTS, exc)
         except BaseException as exc:
             return await self._ended(attempt, instance, exc)
-        if attempt.definition.execution is not Execution.ASYNC and attempt.stop is Stop.TIMEOUT:
+        if attempt.in_thread and attempt.stop is Stop.TIMEOUT:
             return await self._ended(attempt, instance, None)  # it went on past its time
         if attempt.stop is Stop.LEASE_LOST:
             return None
         return Ack(attempt.lease)
+
+    async def _isolated(
+        self, children: Children, attempt: Attempt, *, alone: bool
+    ) -> Settlement | None:
+        lease = attempt.lease
+        try:
+            return await children.run(lease, alone=alone)
+        except OSError as exc:
+            log.warning("no child process can be started for %r: %s", attempt, exc)
+            return Release(lease, SPAWN_AGAIN_MS, lease.state)
+        except asyncio.CancelledError:
+            if attempt.stop is not Stop.TIMEOUT:
+                return await self._ended(attempt, None, None)
+            fault = Fault("timeout", f"ran longer than its timeout of {attempt.timeout_s} s")
+        except ChildDiedError as exc:
+            fault = Fault("crash", f"its process {exc}")
+            if attempt.doom is not None:
+                return rejection(lease, attempt.history, *attempt.doom)
+            if attempt.suspect:
+                return await self._crashed_alone(children, attempt, fault)
+        try:
+            # A fresh child deals with the failure: nothing of the task runs in this process.
+            return await children.run(lease, alone=True, fault=fault)
+        except (ChildDiedError, OSError):
+            return await self._failed(attempt, None, fault.error())
+
+    async def _crashed_alone(
+        self, children: Children, attempt: Attempt, fault: Fault
+    ) -> Settlement | None:
+        failure = Failure.of(fault.error(), attempt=attempt.history.failures, at_ms=wall_ms())
+        history = attempt.history.crashed_alone(failure)
+        lease = attempt.lease
+        log.error("%r crashed alone (%d): %s", attempt, history.solo_crashes, fault.message)
+        if history.solo_crashes < SOLO_CRASHES:
+            return Retry(lease, 0, history.pack())
+        try:
+            judged = dataclasses.replace(lease, state=history.pack())
+            settlement = await children.run(judged, alone=True)  # it is doomed: runs failed()
+            if isinstance(settlement, Reject):
+                return dataclasses.replace(settlement, lease=lease)
+        except (ChildDiedError, OSError):
+            pass
+        return Reject(lease, DeadReason.POISON.value, history.pack())
 
     async def _ended(
         self, attempt: Attempt, instance: Task[Any] | None, error: BaseException | None
@@ -147,7 +215,7 @@ class Executor:
         assert attempt.doom is not None  # noqa: S101 - the caller's condition
         reason, error = attempt.doom
         instance: Task[Any] | None = None
-        if attempt.definition.is_class:
+        if attempt.definition.method is not None:
             try:
                 args, kwargs = codec().decode_arguments(attempt.envelope.arguments)
                 instance, _ = _bound(attempt, args, kwargs)
@@ -161,13 +229,13 @@ def _bound(
 ) -> tuple[Task[Any] | None, Callable[[], Any]]:
     """Return the instance, for class tasks, and the body to call."""
     definition = attempt.definition
-    if not definition.is_class:
+    if definition.method is None:
         return None, functools.partial(definition.target, *args, **kwargs)
     instance: Any = definition.target(*args, **kwargs)
     instance._task_id = attempt.task_id  # noqa: SLF001 - the contract's names
     instance._attempts = attempt.history.failures  # noqa: SLF001
     instance._dispatched_at = utc(attempt.envelope.dispatched_at_ms)  # noqa: SLF001
-    body = instance.handle if definition.execution is Execution.ASYNC else instance.handle_sync
+    body = getattr(instance, definition.method)
     return instance, body
 
 

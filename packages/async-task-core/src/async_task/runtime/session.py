@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from async_task.core.clock import boottime
-from async_task.core.definition import Execution
 from async_task.errors import DriverError, OutcomeUnknownError
 from async_task.runtime.attempt import Attempt, Hold, Stop
 from async_task.runtime.executor import Executor
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from async_task.runtime.admission import Admission
+    from async_task.runtime.isolation import Children
     from async_task.spi.driver import Consumer, Driver
 
 log = logging.getLogger("async_task.worker")
@@ -70,7 +70,12 @@ class Session:
     """Works until told to stop. Belongs to one event loop."""
 
     def __init__(
-        self, driver: Driver, consumer: Consumer, admission: Admission, options: SessionOptions
+        self,
+        driver: Driver,
+        consumer: Consumer,
+        admission: Admission,
+        children: Children,
+        options: SessionOptions,
     ) -> None:
         self._driver = driver
         self._consumer = consumer
@@ -82,7 +87,8 @@ class Session:
         self._hold_s = visibility_s - margin_s(visibility_s) if renewed else float("inf")
         self._table = Table(self._end, self._put_back)
         self._threads = ThreadPoolExecutor(options.concurrency, "async-task")
-        self._executor = Executor(self._threads)
+        self._children = children
+        self._executor = Executor(self._threads, children)
         self._settler = Settler(
             consumer, max_batch=driver.capabilities.max_batch, on_settled=self._on_settled
         )
@@ -122,6 +128,7 @@ class Session:
             self._table.close()
             await self._heartbeat.stop(self._options.op_timeout_s)
             self._threads.shutdown(wait=False, cancel_futures=True)
+            self._children.close()
 
     async def _lease_until_stopped(self) -> None:
         outage = Outage("leasing tasks")
@@ -272,7 +279,7 @@ class Session:
                 self._drop(hold)
             else:
                 self._settle(hold, Ack(hold.lease))
-        elif hold in self._table.running and hold.definition.execution is Execution.ASYNC:
+        elif hold in self._table.running and not hold.in_thread:
             assert hold.runner is not None  # noqa: S101 - running attempts have one
             hold.runner.cancel()
 

@@ -11,6 +11,7 @@ from async_task.config import check_queue
 from async_task.core.registry import Registry, registry
 from async_task.errors import ConfigurationError, DriverError
 from async_task.runtime.admission import Admission
+from async_task.runtime.isolation import Children
 from async_task.runtime.outage import Outage
 from async_task.runtime.session import Session, SessionOptions
 from async_task.runtime.signals import stop_signals
@@ -128,9 +129,11 @@ class Worker:
         consuming = ConsumerOptions(
             queues=options.queues, max_leases=options.concurrency + options.ahead
         )
-        admission = Admission(self._tasks, self._queue_driver.config)
+        config = self._queue_driver.config
+        admission = Admission(self._tasks, config)
+        children = Children(self._tasks, config.given)
         async with driver.consumer(consuming) as consumer:
-            self._session = Session(driver, consumer, admission, options)
+            self._session = Session(driver, consumer, admission, children, options)
             log.info(
                 "working on %s of %s, %d tasks at a time",
                 ", ".join(options.queues),

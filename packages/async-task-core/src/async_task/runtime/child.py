@@ -1,0 +1,70 @@
+"""A child process: runs the tasks its worker sends it, one at a time, and ends when it does.
+
+Started as `python -m async_task.runtime.child REQUESTS REPLIES` with two inherited file
+descriptors; standard streams stay the task's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import importlib
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import BinaryIO
+
+from async_task.config import get_global_config, set_global_config
+from async_task.core.registry import registry
+from async_task.runtime.admission import Admission
+from async_task.runtime.attempt import Attempt
+from async_task.runtime.executor import Executor
+from async_task.runtime.handover import LENGTH, pack_settlement, unpack_hello, unpack_request
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def main(requests_fd: int, replies_fd: int) -> None:
+    """Serve until the worker closes the pipe or dies."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the worker's to handle
+    received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    requests = os.fdopen(requests_fd, "rb")
+    # A thread reads, so that the end of the pipe ends this process also while a task runs.
+    threading.Thread(target=_read, args=(requests, received), daemon=True).start()
+    hello = unpack_hello(received.get())
+    sys.path[:] = hello.path
+    set_global_config(**hello.settings)
+    for module in hello.modules:
+        importlib.import_module(module)
+    admission, executor = Admission(registry, get_global_config()), Executor(None)
+    with asyncio.Runner() as runner, os.fdopen(replies_fd, "wb") as replies:
+        while True:
+            lease, fault = unpack_request(received.get())
+            outcome = admission.judge(lease, float("inf"))
+            if isinstance(outcome, Attempt):
+                outcome.fault = None if fault is None else fault.error()
+                replies.write(pack_settlement(runner.run(executor.run(outcome))))
+            else:
+                replies.write(pack_settlement(outcome))
+            replies.flush()
+
+
+def _read(requests: BinaryIO, received: queue.SimpleQueue[bytes]) -> None:
+    while True:
+        head = requests.read(LENGTH.size)
+        if len(head) < LENGTH.size:
+            os._exit(0)
+        received.put(requests.read(*LENGTH.unpack(head)))
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process with its parent, where it can: also within C code."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

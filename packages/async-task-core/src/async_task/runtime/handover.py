@@ -1,0 +1,106 @@
+"""What a worker and its child processes tell each other, as length-prefixed plain msgpack.
+
+hello    worker -> child   [search path, modules to import, settings]
+request  worker -> child   [the fields of a `Lease`, the fields of a `Fault` or None]
+reply    child -> worker   [kind of settlement, then its fields] or None to leave the lease alone
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from async_task.errors import TaskCrashedError, TaskError, TaskTimeoutError
+from async_task.serialization.plain import pack_plain, unpack_plain
+from async_task.spi.messages import Ack, Lease, Reject, Release, Retry, Settlement, StoredResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+LENGTH: Final = struct.Struct(">I")
+
+_KINDS: Final[dict[str, Callable[..., Settlement]]] = {
+    kind.__name__: kind for kind in (Ack, Retry, Release, Reject)
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hello:
+    """What a child needs to become like its worker.
+
+    Attributes:
+        path: The worker's `sys.path`.
+        modules: What to import so that its tasks are known.
+        settings: Its configuration, by keyword.
+    """
+
+    path: Sequence[str]
+    modules: Sequence[str]
+    settings: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """How a body ended in a child that cannot tell any more.
+
+    Attributes:
+        kind: `"timeout"`: its time was up and its child was killed for it; `"crash"`: it died.
+        message: In words.
+    """
+
+    kind: str
+    message: str
+
+    def error(self) -> TaskError:
+        """Return it as the error the task is told about."""
+        return (TaskTimeoutError if self.kind == "timeout" else TaskCrashedError)(self.message)
+
+
+def framed(value: object) -> bytes:
+    """Return one message as it goes through the pipe."""
+    data = pack_plain(value)
+    return LENGTH.pack(len(data)) + data
+
+
+def pack_hello(hello: Hello) -> bytes:
+    """Return the first message to a child."""
+    return framed([list(hello.path), list(hello.modules), hello.settings])
+
+
+def unpack_hello(data: bytes) -> Hello:
+    """Read what `pack_hello` wrote."""
+    return Hello(*unpack_plain(data))
+
+
+def pack_request(lease: Lease, fault: Fault | None) -> bytes:
+    """Return a request."""
+    ended = None if fault is None else dataclasses.astuple(fault)
+    return framed([dataclasses.astuple(lease), ended])
+
+
+def unpack_request(data: bytes) -> tuple[Lease, Fault | None]:
+    """Read what `pack_request` wrote."""
+    lease, fault = unpack_plain(data)
+    return Lease(*lease), None if fault is None else Fault(*fault)
+
+
+def pack_settlement(settlement: Settlement | None) -> bytes:
+    """Return a reply."""
+    if settlement is None:
+        return framed(None)
+    fields: list[Any] = [type(settlement).__name__]
+    for field in dataclasses.fields(settlement)[1:]:  # the first is the lease
+        value = getattr(settlement, field.name)
+        fields.append([value.body, value.ttl_ms] if isinstance(value, StoredResult) else value)
+    return framed(fields)
+
+
+def unpack_settlement(data: bytes, lease: Lease) -> Settlement | None:
+    """Read what `pack_settlement` wrote, for the lease it is about."""
+    fields: Any = unpack_plain(data)
+    if fields is None:
+        return None
+    kind, *rest = fields
+    values: list[Any] = [StoredResult(*v) if type(v) is list else v for v in rest]
+    return _KINDS[kind](lease, *values)

@@ -1,0 +1,177 @@
+"""Child processes: where CPU-bound tasks run, and tasks suspected of taking their process down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from async_task.core.naming import module_name
+from async_task.runtime.handover import (
+    LENGTH,
+    Fault,
+    Hello,
+    pack_hello,
+    pack_request,
+    unpack_settlement,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from async_task.core.definition import TaskDefinition
+    from async_task.spi.messages import Lease, Settlement
+
+
+class ChildDiedError(Exception):
+    """The child ended without an answer; `how` says how."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
+
+
+class Children:
+    """The child processes of one worker. Started when needed; idle ones are used again.
+
+    Args:
+        tasks: The tasks that children must know.
+        settings: The configuration they work under, by keyword.
+    """
+
+    def __init__(self, tasks: Iterable[TaskDefinition], settings: dict[str, object]) -> None:
+        modules = dict.fromkeys(module_name(task.target.__module__) for task in tasks)
+        self._hello = Hello(
+            path=[path or os.getcwd() for path in sys.path],
+            modules=[name for name in modules if _importable(name)],
+            settings=settings,
+        )
+        self._idle: list[_Child] = []
+        self._keep = os.cpu_count() or 1
+
+    async def run(
+        self, lease: Lease, *, alone: bool, fault: Fault | None = None
+    ) -> Settlement | None:
+        """Run a leased task in a child process and return what became of it.
+
+        Cancelled, it kills the child.
+
+        Args:
+            lease: The task's lease.
+            alone: Use a child that nothing else ran in or will.
+            fault: The body has ended already, like this: only decide what follows.
+
+        Raises:
+            ChildDiedError: The child ended before it answered.
+            OSError: No process can be started.
+        """
+        child = None if alone else self._living()
+        if child is None:
+            child = await _Child.start(self._hello)
+        answered = False
+        try:
+            settlement = await child.ask(lease, fault)
+            answered = True
+        finally:
+            if answered and not alone and len(self._idle) < self._keep:
+                self._idle.append(child)
+            else:
+                child.kill()
+        return settlement
+
+    def _living(self) -> _Child | None:
+        while self._idle:
+            child = self._idle.pop()
+            if child.lives:
+                return child
+            child.kill()
+        return None
+
+    def close(self) -> None:
+        """End the idle children."""
+        while self._idle:
+            self._idle.pop().kill()
+
+
+class _Child:
+    """One process and the pipes to it."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        requests: asyncio.WriteTransport,
+        replies: asyncio.ReadTransport,
+        reader: asyncio.StreamReader,
+    ) -> None:
+        self._process = process
+        self._requests = requests
+        self._replies = replies
+        self._reader = reader
+
+    @classmethod
+    async def start(cls, hello: Hello) -> _Child:
+        child_requests, requests = os.pipe()
+        replies, child_replies = os.pipe()
+        command = [sys.executable, "-m", "async_task.runtime.child"]
+        try:
+            # Popen itself takes milliseconds; what takes long, the child's imports, runs on.
+            process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own module, see above
+                [*command, str(child_requests), str(child_replies)],
+                pass_fds=(child_requests, child_replies),
+                stdin=subprocess.DEVNULL,
+            )
+        except OSError:
+            os.close(requests)
+            os.close(replies)
+            raise
+        finally:
+            os.close(child_requests)
+            os.close(child_replies)
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        reading, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(replies, "rb", 0)
+        )
+        writing, _ = await loop.connect_write_pipe(
+            asyncio.BaseProtocol, os.fdopen(requests, "wb", 0)
+        )
+        writing.write(pack_hello(hello))
+        return cls(process, writing, reading, reader)
+
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
+    async def ask(self, lease: Lease, fault: Fault | None) -> Settlement | None:
+        self._requests.write(pack_request(lease, fault))
+        try:
+            head = await self._reader.readexactly(LENGTH.size)
+            data = await self._reader.readexactly(*LENGTH.unpack(head))
+        except asyncio.IncompleteReadError:
+            raise ChildDiedError(await self._end()) from None
+        return unpack_settlement(data, lease)
+
+    def kill(self) -> None:
+        if self.lives:
+            self._process.kill()
+            self._process.wait()  # a killed process is gone at once
+        self._replies.close()
+        if not self._requests.is_closing():  # it is when the child closed its end
+            self._requests.abort()
+
+    async def _end(self) -> str:
+        loop = asyncio.get_running_loop()
+        code = await loop.run_in_executor(None, self._process.wait)
+        return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def _importable(module: str) -> bool:
+    if module in sys.modules and module != "__main__":
+        return True
+    with contextlib.suppress(ImportError, ValueError):
+        return importlib.util.find_spec(module) is not None
+    return False
