@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from async_task.spi.errors import ConfigurationError
 
@@ -45,6 +45,13 @@ class Connection:
             except BaseException:
                 await self.close()
                 raise
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """Close the connection and wait for it, at most `op_timeout`. Idempotent."""

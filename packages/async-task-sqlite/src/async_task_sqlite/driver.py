@@ -80,14 +80,14 @@ class SqliteDriver(BaseDriver):
         self._options = options
         self._schema = Schema(options.namespace)
         self._wakeup = Wakeup(self._path)
-        self._connection = self._make_connection()
+        self._connection = self._make_connection(self._schema)
         self._queries = Queries.for_prefix(self._schema.prefix)
         self._now_ms = now_ms
         self._store = Store(self._connection, self._queries, self._wakeup, now_ms)
         self.dead_letters = SqliteDeadLetters(self._store)
         self.results = SqliteResults(self._store)
         self.control = SqliteControl(self._store)
-        self.migrations = SqliteMigrations(self._connection, self._schema)
+        self.migrations = SqliteMigrations(lambda: self._make_connection(None), self._schema)
 
     async def open(self) -> None:
         """Open the file, making it and its tables when missing.
@@ -156,12 +156,8 @@ class SqliteDriver(BaseDriver):
     @asynccontextmanager
     async def keeper(self) -> AsyncGenerator[SqliteKeeper, None]:
         """Yield what renews leases, on a connection and a thread of its own."""
-        connection = self._make_connection()
-        await connection.open()
-        try:
+        async with self._make_connection(self._schema) as connection:
             yield SqliteKeeper(Store(connection, self._queries, self._wakeup, self._now_ms))
-        finally:
-            await connection.close()
 
     async def maintain(self) -> None:
         """Reclaim expired leases and drop outlived results, a bounded number.
@@ -210,9 +206,9 @@ class SqliteDriver(BaseDriver):
         sql = self._queries.purge
         return await self._connection.write(lambda db: db.execute(sql, {"queue": queue}).rowcount)
 
-    def _make_connection(self) -> Connection:
+    def _make_connection(self, schema: Schema | None) -> Connection:
         return Connection(
-            lambda: Session(self._path, self._schema),
+            lambda: Session(self._path, schema),
             op_timeout_ms=self._options.op_timeout_ms,
             wakeup=self._wakeup,
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from async_task.spi.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from async_task_sqlite.connection import Connection
 
@@ -91,19 +91,21 @@ def _statements(script: str) -> Iterator[str]:
 
 
 class SqliteMigrations:
-    """The `Migrations` facet. Opening a driver has applied everything already."""
+    """The `Migrations` facet, on a connection of its own each time: it needs no open driver."""
 
-    def __init__(self, connection: Connection, schema: Schema) -> None:
-        self._connection = connection
+    def __init__(self, connect: Callable[[], Connection], schema: Schema) -> None:
+        self._connect = connect
         self._schema = schema
 
     async def pending(self) -> Sequence[str]:
         """Name the migrations that are not applied yet, in order."""
-        return await self._connection.read(self._schema.pending)
+        async with self._connect() as connection:
+            return await connection.read(self._schema.pending)
 
     async def apply(self) -> Sequence[str]:
         """Apply what is pending and name it; safe when run by several at once."""
-        return await self._connection.write(self._schema.apply)
+        async with self._connect() as connection:
+            return await connection.write(self._schema.apply)
 
     def sql(self) -> str:
         """Return the whole schema as a script for the `sqlite3` shell."""

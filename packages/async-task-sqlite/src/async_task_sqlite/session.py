@@ -31,11 +31,15 @@ _LOG_LIMIT_BYTES = 16 * 2**20
 class Session:
     """A connection that is made on first use and again after the file failed or was replaced.
 
+    Args:
+        path: The file.
+        schema: What to apply on connecting if it is pending; `None` to leave the file as it is.
+
     Attributes:
         deadline: Until when to try for a lock, as of `time.monotonic`; set by who calls.
     """
 
-    def __init__(self, path: str, schema: Schema) -> None:
+    def __init__(self, path: str, schema: Schema | None) -> None:
         self.deadline = 0.0
         self._path = path
         self._schema = schema
@@ -124,7 +128,7 @@ class Session:
         try:
             self._configure(db)
             self._durable = True
-            if self._schema.pending(db):
+            if self._schema is not None and self._schema.pending(db):
                 self._transact(db, self._schema.apply, "BEGIN IMMEDIATE")
         except BaseException:
             db.close()
