@@ -1,0 +1,136 @@
+"""`async-task worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from async_task.cli.logs import configure_logging
+from async_task.cli.options import BackendCommand
+from async_task.config import check_queue
+from async_task.core.registry import registry
+from async_task.core.worker import Worker
+from async_task.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from async_task.cli.backend import Backend
+
+log = logging.getLogger("async_task.app")
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def _queues(_ctx: click.Context, _param: click.Parameter, text: str | None) -> list[str]:
+    if text is None:
+        return []
+    names = [name.strip() for name in text.split(",")]
+    if ":" in text:
+        order = ",".join(name.partition(":")[0] for name in names)
+        raise click.BadParameter(f"weights are not supported; in strict order it is {order}")
+    try:
+        return [check_queue(name) for name in names]
+    except ConfigurationError as exc:
+        raise click.BadParameter(str(exc)) from exc
+
+
+@click.command(cls=BackendCommand)
+@click.option(
+    "--queues",
+    "-q",
+    callback=_queues,
+    metavar="A,B,C",
+    help="Queues to work on, most urgent first, strictly.  [default: that of --default-queue]",
+)
+@click.option(
+    "--concurrency",
+    "-c",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Most tasks at the same time.",
+)
+@click.option("--stop-when-empty", is_flag=True, help="Stop when nothing is ready or running.")
+@click.option("--max-tasks", type=click.IntRange(min=1), help="Run exactly so many, then stop.")
+@click.option(
+    "--log-level",
+    type=click.Choice(_LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="Least severe log lines to write to standard error.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(("text", "json")),
+    default="text",
+    show_default=True,
+    help="Form of the log lines.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --log-format json.")
+def command(
+    backend: Backend,
+    queues: list[str],
+    concurrency: int,
+    stop_when_empty: bool,
+    max_tasks: int | None,
+    log_level: str,
+    log_format: str,
+    as_json: bool,
+) -> None:
+    """Run a worker in this process.
+
+    The first SIGTERM or Ctrl-C stops it gently, within --grace; the second at once. Tasks that do
+    not finish are put back.
+    """
+    configure_logging(log_level, as_json=as_json or log_format == "json")
+    config = backend.config
+    tasks = sorted(definition.name for definition in registry)
+    if tasks:
+        log.info("tasks: %s", ", ".join(tasks))
+    else:
+        log.warning(
+            "no tasks found (%s); name the modules that define them with --app, ASYNC_TASK_APP or"
+            " app in [tool.async-task] of pyproject.toml - until then every task is put back",
+            backend.app.source,
+        )
+
+    async def work() -> None:
+        worker = Worker(
+            backend.driver(),
+            queues,
+            concurrency,
+            max_tasks,
+            stop_when_empty=stop_when_empty,
+            grace=config.grace,
+        )
+        await worker.start()
+        if worker.running:
+            _leave(worker.running)
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return that of uvloop if it is installed."""
+    try:
+        uvloop: Any = importlib.import_module("uvloop")
+    except ImportError:
+        return None
+    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
+
+
+def _leave(stuck: int) -> None:
+    """End the process now: threads cannot be stopped, and Python would wait for them."""
+    log.warning("leaving %d tasks that did not end; they were put back", stuck)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
