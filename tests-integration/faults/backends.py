@@ -1,0 +1,86 @@
+"""The backends that the scenarios run on. A new driver is one more entry in `BACKENDS`."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+Outage: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""Entered, the store takes no writes; left, it does again, and has lost nothing."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A fresh, empty place for queues.
+
+    Attributes:
+        config: Settings that lead to it.
+        outages: Ways to take it away for a while, by name.
+    """
+
+    config: Mapping[str, object]
+    outages: Mapping[str, Outage] = field(default_factory=dict[str, Outage])
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One driver.
+
+    Attributes:
+        name: Its name in the ids of the tests.
+        store: Makes a store, in a folder of its own.
+        outages: The names of the outages that its stores can have.
+        shared: Whether several processes can use one store.
+    """
+
+    name: str
+    store: Callable[[Path], AbstractContextManager[Store]]
+    outages: tuple[str, ...] = ()
+    shared: bool = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@contextlib.contextmanager
+def _memory(folder: Path) -> Generator[Store]:
+    yield Store({"url": f"memory://{folder.name}"})
+
+
+@contextlib.contextmanager
+def _sqlite(folder: Path) -> Generator[Store]:
+    home = folder / "store"
+    home.mkdir()
+    path = home / "tasks.db"
+
+    @contextlib.contextmanager
+    def locked() -> Generator[None]:
+        # Closing a file releases the locks of its whole process, so the other connections of the
+        # test must not open or close meanwhile.
+        with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as db:
+            db.execute("BEGIN EXCLUSIVE")
+            try:
+                yield
+            finally:
+                db.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def moved() -> Generator[None]:
+        away = home.rename(folder / "away")
+        try:
+            yield
+        finally:
+            away.rename(home)
+
+    yield Store({"driver": "sqlite", "sqlite_path": str(path)}, {"locked": locked, "moved": moved})
+
+
+BACKENDS = [
+    Backend("memory", _memory, shared=False),
+    Backend("sqlite", _sqlite, outages=("locked", "moved")),
+]

@@ -1,0 +1,56 @@
+"""Stages for the scenarios. `ASYNC_TASK_FAULTS=full` plays them at full length."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from faults.backends import BACKENDS, Backend
+from faults.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+FULL = os.environ.get("ASYNC_TASK_FAULTS") == "full"
+
+# The scenarios stop processes and read /proc; what they prove holds for every system.
+collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def size() -> Callable[[int, int], int]:
+    """Chooses the first number in a normal run, the second in a full one."""
+    return lambda quick, full: full if FULL else quick
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """The scenario's dice. Full runs throw new ones; `ASYNC_TASK_FAULTS_SEED` repeats a run."""
+    seed = os.environ.get("ASYNC_TASK_FAULTS_SEED") or str(random.randrange(10**9) if FULL else 1)
+    print(f"ASYNC_TASK_FAULTS_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture(params=[backend for backend in BACKENDS if backend.shared], ids=str)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Every backend that several processes can share."""
+    found: Backend = request.param
+    return found
+
+
+@pytest.fixture
+async def scene(backend: Backend, tmp_path: Path) -> AsyncIterator[Scene]:
+    """A fresh store and everything around it."""
+    with backend.store(tmp_path) as store:
+        async with Scene.on(store, tmp_path) as made:
+            yield made

@@ -1,0 +1,144 @@
+"""Worker processes: started, killed, frozen, told to stop, and always cleaned up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from faults.app import HISTORY
+from faults.history import Kind
+from faults.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from faults.history import History
+
+
+class WorkerProcess:
+    """One worker process. Faults done to it are written into the history."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, history: History) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._log = log
+        self._history = history
+
+    @property
+    def log(self) -> str:
+        """What it has printed so far."""
+        return self._log.read_text()
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit code once it has ended."""
+        return self._process.poll()
+
+    async def ready(self) -> None:
+        """Wait until it leases tasks."""
+        await self.says("working on")
+
+    async def says(self, text: str, *, within_s: float = 60) -> None:
+        """Wait until its log contains `text`."""
+        await until(lambda: text in self.log, f"{text!r} in its log", within_s=within_s)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self._process.kill()
+        self._process.wait()
+        self._history.record(Kind.KILLED, pid=self.pid)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self._history.record(Kind.STOPPED, pid=self.pid)
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+        self._history.record(Kind.CONTINUED, pid=self.pid)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self._history.record(Kind.TERMINATED, pid=self.pid)
+        self._process.terminate()
+
+    async def ended(self, *, within_s: float = 60) -> int:
+        """Wait for its end and return its exit code."""
+        await until(lambda: self.exit_code is not None, "the worker's end", within_s=within_s)
+        return self._process.returncode
+
+    def close(self) -> None:
+        """Be rid of it, whatever state it is in."""
+        if self._process.poll() is None:
+            self._process.kill()  # also wakes a frozen one, to die
+            self._process.wait()
+
+
+class Fleet:
+    """The workers of one scenario.
+
+    Args:
+        config: Settings of all of them.
+        history: What they write to.
+    """
+
+    def __init__(self, config: dict[str, Any], history: History) -> None:
+        self._config = config
+        self._history = history
+        self._all: list[WorkerProcess] = []
+
+    @property
+    def living(self) -> list[WorkerProcess]:
+        """Those that have not ended."""
+        return [worker for worker in self._all if worker.exit_code is None]
+
+    @property
+    def logs(self) -> list[str]:
+        """What each has printed."""
+        return [worker.log for worker in self._all]
+
+    def start(
+        self,
+        *queues: str,
+        concurrency: int = 10,
+        modules: Sequence[str] = ("faults.app",),
+        **config: Any,
+    ) -> WorkerProcess:
+        """Start one worker; `config` goes over the settings of all."""
+        options = {
+            "modules": modules,
+            "config": self._config | config,
+            "worker": {"queues": queues or ("default",), "concurrency": concurrency},
+        }
+        environment = {
+            **os.environ,
+            HISTORY: str(self._history.path),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
+        log = self._history.path.with_name(f"worker-{len(self._all)}.log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "faults.worker", json.dumps(options)],
+                env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+        worker = WorkerProcess(process, log, self._history)
+        self._all.append(worker)
+        return worker
+
+    async def started(self, count: int, *queues: str, **options: Any) -> list[WorkerProcess]:
+        """Start several of one kind and wait until all of them lease."""
+        workers = [self.start(*queues, **options) for _ in range(count)]
+        for worker in workers:
+            await worker.ready()
+        return workers
+
+    def close(self) -> None:
+        """End all of them."""
+        for worker in self._all:
+            worker.close()
