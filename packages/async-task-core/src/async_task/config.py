@@ -7,15 +7,15 @@ Precedence: keyword, then environment, then default; command-line flags come in 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from async_task.errors import ConfigurationError, UnknownDriverError
+from async_task.errors import ConfigurationError, PluginError, UnknownDriverError
 from async_task.plugins.manager import FIRST_PARTY, plugins, resolve
 from async_task.settings import SettingRow, parse_value, rows_of
 from async_task.spi.settings import DriverSettings, setting
@@ -71,6 +71,9 @@ class CoreSettings:
         "Seconds that one run may take, for tasks that do not say; none for no limit.",
         env=("ASYNC_TASK_DEFAULT_TIMEOUT", "ASYNC_TASK_TIMEOUT"),
     )
+    default_result_ttl: float | None = setting(
+        None, "Seconds that results are kept, for tasks that do not say; none to keep none."
+    )
     visibility_timeout: float = setting(
         30.0, "Seconds that a lease holds without renewal: how soon a dead worker's tasks return."
     )
@@ -94,9 +97,11 @@ class CoreSettings:
             if getattr(self, name) < least:
                 msg = f"{name} must be at least {least}, not {getattr(self, name)}"
                 raise ConfigurationError(msg)
-        if self.default_timeout is not None and self.default_timeout <= 0:
-            msg = f"default_timeout must be above 0 (or none), not {self.default_timeout}"
-            raise ConfigurationError(msg)
+        for name in ("default_timeout", "default_result_ttl"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                msg = f"{name} must be above 0 (or none), not {value}"
+                raise ConfigurationError(msg)
 
 
 @functools.cache
@@ -104,7 +109,8 @@ def setting_rows() -> dict[str, SettingRow]:
     """Return every setting of core and of the installed drivers, by keyword."""
     rows = rows_of("core", CoreSettings)
     for info in plugins().drivers.values():
-        rows |= rows_of(info.name, resolve(info.settings))
+        with contextlib.suppress(PluginError):  # `_row` says so to who uses one of them
+            rows |= rows_of(info.name, resolve(info.settings))
     return rows
 
 
@@ -157,6 +163,10 @@ class Config(CoreSettings):
             raise AttributeError(msg)
         return self._given.get(keyword, row.default)
 
+    def __setattr__(self, keyword: str, value: Any) -> None:
+        msg = f"a Config does not change; make another one by replace({keyword}=...)"
+        raise AttributeError(msg)
+
     def __repr__(self) -> str:
         rows = setting_rows()
         shown = ", ".join(
@@ -182,8 +192,12 @@ class Config(CoreSettings):
             return plugins().driver(self.driver)
         if self.url is not None:
             return plugins().driver_for_scheme(_scheme(self.url))
-        rows = setting_rows()
-        configured = {rows[k].section for k, v in self._given.items() if v is not None} - {"core"}
+        # Names that a driver shares with others (`AWS_ACCESS_KEY_ID`) are no choice of it.
+        configured = {
+            row.section
+            for keyword, row in setting_rows().items()
+            if keyword.startswith(f"{row.section}_") and self._given.get(keyword) is not None
+        }
         candidates = configured or set(plugins().drivers) - {"memory"}
         if len(candidates) == 1:
             return plugins().driver(candidates.pop())
@@ -208,26 +222,43 @@ class Config(CoreSettings):
 
 
 def _layered(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge; a choice of driver in the upper layer beats any kind of choice in the lower one."""
+    """Merge; a `url` in the upper layer beats what the lower one says otherwise."""
     lower = dict(base)
-    if "url" in over and "driver" not in over:
-        lower.pop("driver", None)
+    url = over.get("url")
+    if isinstance(url, str) and url:
+        if over.get("driver") is None:
+            lower.pop("driver", None)
+        for keyword in _said_by(url):
+            lower.pop(keyword, None)
     return lower | dict(over)
 
 
+def _said_by(url: str) -> list[str]:
+    for info in plugins().drivers.values():
+        if _scheme(url) in info.schemes:
+            cls: type[DriverSettings] = resolve(info.settings)
+            fields = cls.from_url(url)
+            return [k for k, row in rows_of(info.name, cls).items() if row.field in fields]
+    return []
+
+
 def _scheme(url: str) -> str:
-    scheme = urlsplit(url).scheme
-    if not scheme:
+    scheme, separator, _ = url.partition("://")  # urlsplit() shows passwords when it complains
+    if not separator:
         msg = "url has no scheme; write for example sqlite:///tasks.db or redis://localhost:6379"
         raise ConfigurationError(msg)
-    return scheme
+    return scheme.lower()
 
 
 def _row(rows: dict[str, SettingRow], keyword: str) -> SettingRow:
     if keyword in rows:
         return rows[keyword]
+    for info in plugins().drivers.values():
+        if keyword.startswith(f"{info.name}_"):
+            resolve(info.settings)  # raises if they are missing because they cannot be imported
     driver = keyword.partition("_")[0]
     if driver in FIRST_PARTY and driver not in plugins().drivers:
+        plugins().raise_failure(driver)
         remedy = f'pip install "async-task[{driver}]"'
         msg = f"setting {keyword!r} needs a driver that is not installed; {remedy}"
         raise UnknownDriverError(msg)

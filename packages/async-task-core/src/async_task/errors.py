@@ -158,6 +158,26 @@ class TaskTimeoutError(TaskError, TimeoutError):
     """An attempt ran longer than the task's `timeout`."""
 
 
+class TaskFailedError(TaskError):
+    """The task whose result was awaited was given up on.
+
+    Attributes:
+        reason: The `DeadReason`.
+        type: Qualified name of the class of its last exception.
+        traceback: The innermost frames of it, as text.
+    """
+
+    def __init__(self, message: str, *, reason: str, type: str, traceback: str) -> None:  # noqa: A002
+        super().__init__(message)
+        self.reason = reason
+        self.type = type
+        self.traceback = traceback
+
+
+class ResultNotReadyError(TaskError, TimeoutError):
+    """The task has not ended in the time given."""
+
+
 class TaskCancelledError(TaskError):
     """The task was cancelled, by `cancel()` or from inside."""
 

@@ -44,6 +44,8 @@ class TaskOptions:
         retry_max_delay: Longest delay in seconds that back-off reaches.
         retry_on: Only these exceptions are tried again, if any are named.
         fail_on: These never are; wins over `retry_on`.
+        result_ttl: Seconds that the outcome is kept for `TaskHandle.result`; 0 to keep none
+            whatever the default is.
     """
 
     queue: str | None = None
@@ -56,11 +58,12 @@ class TaskOptions:
     retry_max_delay: float = LONGEST_DELAY_S
     retry_on: tuple[type[BaseException], ...] = ()
     fail_on: tuple[type[BaseException], ...] = ()
+    result_ttl: float | None = None
 
     def __post_init__(self) -> None:
         if self.queue is not None:
             check_queue(self.queue)
-        for name in ("max_retries", "retry_delay", "timeout"):
+        for name in ("max_retries", "retry_delay", "timeout", "result_ttl"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and value >= 0):
                 msg = f"task option {name} must be a number of at least 0, not {value!r}"
@@ -89,6 +92,11 @@ class TaskOptions:
     def timeout_s(self, config: Config) -> float | None:
         """Return the time limit of one run under a configuration, in seconds; None for none."""
         return _or(self.timeout, config.default_timeout) or None
+
+    def result_ttl_ms(self, config: Config) -> int | None:
+        """Return how long results are kept under a configuration, in ms; None for not at all."""
+        seconds = _or(self.result_ttl, config.default_result_ttl)
+        return int(seconds * 1000) if seconds else None
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

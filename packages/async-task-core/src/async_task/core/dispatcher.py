@@ -13,11 +13,19 @@ from async_task.core.clock import wall_ms
 from async_task.core.codec import codec
 from async_task.core.envelope import Envelope
 from async_task.core.handle import TaskHandle
-from async_task.core.ids import id_text, new_id
+from async_task.core.ids import id_bytes, id_text, new_id
+from async_task.core.outcome import Outcome, TaskStatus
 from async_task.core.queue_driver import QueueDriver
-from async_task.errors import MessageTooLargeError, OutcomeUnknownError
+from async_task.core.results import ResultWaiter
+from async_task.errors import (
+    MessageTooLargeError,
+    OutcomeUnknownError,
+    ResultNotReadyError,
+    TaskCancelledError,
+    TaskFailedError,
+)
 from async_task.spi.capabilities import Delay
-from async_task.spi.messages import Message
+from async_task.spi.messages import Message, MessageState, StoredResult
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -36,6 +44,7 @@ class Dispatcher:
     def __init__(self, driver: QueueDriver) -> None:
         self.driver = driver
         self._config = driver.config
+        self._waiter: ResultWaiter | None = None
         self._batcher = EnqueueBatcher(driver.driver.enqueue, driver.driver.capabilities.max_batch)
 
     async def dispatch(
@@ -63,7 +72,7 @@ class Dispatcher:
             call.message_id = message.id
             raise
         call.message_id = None
-        return TaskHandle(id_text(message.id))
+        return self._handle(call, message)
 
     async def dispatch_many(self, tasks: Iterable[Fluent[R]]) -> list[TaskHandle[R] | Exception]:
         """Send tasks in as few round trips as the driver permits.
@@ -81,7 +90,7 @@ class Dispatcher:
             except Exception as exc:
                 outcomes.append(exc)
             else:
-                outcomes.append(TaskHandle(id_text(message.id)))
+                outcomes.append(self._handle(call, message))
                 calls[position] = call, message
         await self.driver.connect()
         errors = await self._batcher.submit_many([message for _, message in calls.values()])
@@ -91,10 +100,69 @@ class Dispatcher:
                 outcomes[position] = error
         return outcomes
 
+    async def result(self, task_id: str, timeout: float | None = None) -> object:
+        """Wait for a task to end and return what it returned; see `TaskHandle.result`."""
+        driver = self.driver
+        if driver.driver.results is None:
+            raise driver.unsupported("results", "keeps no results")
+        await driver.connect()
+        if self._waiter is None:
+            self._waiter = ResultWaiter(driver.driver.results)
+        try:
+            async with asyncio.timeout(timeout):
+                body = await self._waiter.wait(id_bytes(task_id))
+        except TimeoutError:
+            msg = f"task {task_id} has not ended within {timeout} s"
+            raise ResultNotReadyError(msg) from None
+        return _value(task_id, Outcome.unpack(body))
+
+    async def status(self, task_id: str) -> TaskStatus:
+        """Say where a task is; see `TaskHandle.status`."""
+        control, results = self.driver.driver.control, self.driver.driver.results
+        if control is None and results is None:
+            raise self.driver.unsupported("control", "cannot tell where a task is")
+        await self.driver.connect()
+        ids = [id_bytes(task_id)]
+        state = None if control is None else (await control.status(ids))[0]
+        if state is not None:
+            return _STATUS[state]
+        kept = None if results is None else (await results.get(ids))[0]
+        return TaskStatus.UNKNOWN if kept is None else Outcome.unpack(kept).status
+
+    async def cancel(self, task_id: str, result_ttl_ms: int | None = None) -> bool:
+        """Cancel a task; see `TaskHandle.cancel`.
+
+        Args:
+            task_id: The task.
+            result_ttl_ms: How long to keep that it was cancelled, for who awaits its result.
+        """
+        control, results = self.driver.driver.control, self.driver.driver.results
+        if control is None:
+            raise self.driver.unsupported("control", "cannot cancel tasks")
+        await self.driver.connect()
+        message_id = id_bytes(task_id)
+        state = (await control.cancel([message_id]))[0]
+        waited = state in (MessageState.READY, MessageState.DELAYED)
+        if waited and results is not None and result_ttl_ms is not None:
+            outcome = Outcome(TaskStatus.CANCELLED).pack()
+            await results.put({message_id: StoredResult(outcome, result_ttl_ms)})
+        return waited or state is MessageState.LEASED
+
     async def close(self) -> None:
         """Send what was submitted, then disconnect the driver."""
+        if self._waiter is not None:
+            self._waiter.close()
         await self._batcher.drain()
         await self.driver.disconnect()
+
+    def _handle(self, call: PendingCall[R], message: Message) -> TaskHandle[R]:
+        options = call.definition.options
+        return TaskHandle(
+            id_text(message.id),
+            driver=options.driver,
+            task=call.definition.name,
+            result_ttl_ms=options.result_ttl_ms(self._config),
+        )
 
     def _message(self, call: PendingCall[Any]) -> Message:
         call.used = True
@@ -106,6 +174,8 @@ class Dispatcher:
             raise self.driver.unsupported("priorities", f"{what} {options.priority}")
         if options.delay_ms and capabilities.delay is Delay.NONE:
             raise self.driver.unsupported("delay", "cannot delay tasks")
+        if self.driver.driver.results is None and task.options.result_ttl_ms(self._config):
+            raise self.driver.unsupported("results", "keeps no results")
         arguments = codec().encode_arguments(call.args, call.kwargs, task.parameters)
         body = Envelope(task.name, arguments, wall_ms(), options.retry_delay_ms).pack()
         limit = min(capabilities.max_body or self._config.max_body, self._config.max_body)
@@ -123,6 +193,29 @@ class Dispatcher:
             options.delay_ms,
             options.expires_in_ms,
         )
+
+
+_STATUS = {
+    MessageState.READY: TaskStatus.READY,
+    MessageState.DELAYED: TaskStatus.DELAYED,
+    MessageState.LEASED: TaskStatus.RUNNING,
+    MessageState.DEAD: TaskStatus.FAILED,
+}
+
+
+def _value(task_id: str, outcome: Outcome) -> object:
+    """Return the result an outcome holds, or raise what it says instead."""
+    if outcome.status is TaskStatus.DONE:
+        return codec().decode(outcome.value or b"")
+    if outcome.status is TaskStatus.CANCELLED:
+        msg = f"task {task_id} was cancelled"
+        raise TaskCancelledError(msg)
+    failure, reason = outcome.failure, outcome.reason or "failed"
+    name, text = ("", "") if failure is None else (failure.type, failure.message)
+    msg = f"task {task_id} is dead ({reason}): {name}: {text}"
+    raise TaskFailedError(
+        msg, reason=reason, type=name, traceback="" if failure is None else failure.traceback
+    )
 
 
 def _chosen(task: Fluent[R], queue: str | None, delay: float | None) -> PendingCall[R]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from async_task.serialization.plain import UNREADABLE, pack_plain, unpack_plain
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 MAX_BYTES: Final = 4096
 """Largest `state` a driver has to keep (delivery contract)."""
@@ -39,7 +42,10 @@ class Failure:
         """Describe an exception."""
         kind = type(error)
         name = kind.__qualname__ if kind.__module__ == "builtins" else _qualified(kind)
-        lines = "".join(traceback.format_exception(error, limit=-8))
+        frames = error.__traceback__
+        while frames is not None and _ours(frames):
+            frames = frames.tb_next
+        lines = "".join(traceback.format_exception(kind, error, frames, limit=-8))
         return cls(name, str(error)[:_TEXT], lines[-_TRACEBACK:], attempt, at_ms)
 
 
@@ -124,6 +130,12 @@ class History:
 
 
 _EMPTY = History()
+
+
+def _ours(frames: TracebackType) -> bool:
+    """Say whether the outermost frame is the worker's, which says nothing about the task."""
+    module = str(frames.tb_frame.f_globals.get("__name__"))
+    return module.startswith("async_task.runtime.")
 
 
 def _plain(value: Any) -> Any:

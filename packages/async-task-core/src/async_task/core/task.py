@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from async_task.core.handle import TaskHandle
     from async_task.core.queue_driver import QueueDriver
 
+default_registry.module_name = module_name  # types of a script travel under its import name
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -111,6 +113,7 @@ def task(
     retry_max_delay: float = LONGEST_DELAY_S,
     retry_on: tuple[type[BaseException], ...] = (),
     fail_on: tuple[type[BaseException], ...] = (),
+    result_ttl: float | None = None,
 ) -> _Decorator: ...
 def task(
     func: Callable[..., Any] | None = None,
@@ -129,7 +132,8 @@ def task(
         aliases: Older names that messages may still carry.
         process: Run it in a child process: for CPU-bound work. Its `timeout` then kills.
         **options: The fields of `TaskOptions`: `queue`, `max_retries`, `retry_delay`, `timeout`,
-            `driver`, `retry_backoff`, `retry_jitter`, `retry_max_delay`, `retry_on`, `fail_on`.
+            `driver`, `retry_backoff`, `retry_jitter`, `retry_max_delay`, `retry_on`, `fail_on`,
+            `result_ttl`.
 
     Raises:
         ConfigurationError: An option's value cannot be, or another task has the name.
@@ -170,7 +174,8 @@ class Task(Fluent[R]):
         timeout: Seconds that one run may take; 0 for no limit whatever the default is.
         driver: Where the task goes if not to the default driver.
         process: Run it in a child process: for CPU-bound work. Its `timeout` then kills.
-        retry_backoff, retry_jitter, retry_max_delay, retry_on, fail_on: See `TaskOptions`.
+        retry_backoff, retry_jitter, retry_max_delay, retry_on, fail_on,
+        result_ttl: See `TaskOptions`.
     """
 
     queue: ClassVar[str | None] = None
@@ -184,6 +189,7 @@ class Task(Fluent[R]):
     retry_max_delay: ClassVar[float] = LONGEST_DELAY_S
     retry_on: ClassVar[tuple[type[BaseException], ...]] = ()
     fail_on: ClassVar[tuple[type[BaseException], ...]] = ()
+    result_ttl: ClassVar[float | None] = None
 
     _body: ClassVar[str] = "handle"
     _execution: ClassVar[Execution] = Execution.ASYNC

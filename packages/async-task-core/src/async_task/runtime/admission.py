@@ -70,6 +70,7 @@ class Admission:
                 self._config, delay_s=None if delay_ms is None else delay_ms / 1000
             ),
             timeout_s=definition.options.timeout_s(self._config),
+            result_ttl_ms=definition.options.result_ttl_ms(self._config),
         )
         attempt.doom = _doom(attempt)
         return attempt

@@ -72,6 +72,7 @@ class Attempt(Hold):
     Attributes:
         definition, envelope, history: What the message says.
         policy: When a failure is tried again.
+        result_ttl_ms: How long its outcome is kept, None for not at all.
         timeout_s: Limit of this run, None for none.
         timeout_at: When that limit ends on the boot-time clock; set at start.
         fault: Set when its body has ended in a child process that cannot tell: only its failure is
@@ -87,6 +88,7 @@ class Attempt(Hold):
         "fault",
         "history",
         "policy",
+        "result_ttl_ms",
         "runner",
         "timeout_at",
         "timeout_s",
@@ -102,6 +104,7 @@ class Attempt(Hold):
         history: History,
         policy: RetryPolicy,
         timeout_s: float | None,
+        result_ttl_ms: int | None,
     ) -> None:
         super().__init__(lease, deadline)
         self.definition = definition
@@ -109,6 +112,7 @@ class Attempt(Hold):
         self.history = history
         self.policy = policy
         self.timeout_s = timeout_s
+        self.result_ttl_ms = result_ttl_ms
         self.timeout_at: float | None = None
         self.fault: Exception | None = None
         self.doom: tuple[DeadReason, Exception] | None = None
@@ -117,7 +121,7 @@ class Attempt(Hold):
     @property
     def suspect(self) -> bool:
         """Whether it may be what takes its process down, so that it has to run alone."""
-        return self.lease.crashes >= SUSPECT_CRASHES
+        return self.lease.crashes >= SUSPECT_CRASHES or self.history.solo_crashes > 0
 
     @property
     def in_thread(self) -> bool:

@@ -21,7 +21,13 @@ from async_task.core.registry import registry
 from async_task.runtime.admission import Admission
 from async_task.runtime.attempt import Attempt
 from async_task.runtime.executor import Executor
-from async_task.runtime.handover import LENGTH, pack_settlement, unpack_hello, unpack_request
+from async_task.runtime.handover import (
+    LENGTH,
+    framed,
+    pack_settlement,
+    unpack_hello,
+    unpack_request,
+)
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -35,12 +41,14 @@ def main(requests_fd: int, replies_fd: int) -> None:
     # A thread reads, so that the end of the pipe ends this process also while a task runs.
     threading.Thread(target=_read, args=(requests, received), daemon=True).start()
     hello = unpack_hello(received.get())
-    sys.path[:] = hello.path
-    set_global_config(**hello.settings)
+    sys.path[:], sys.argv[:] = hello.path, hello.argv
     for module in hello.modules:
         importlib.import_module(module)
-    admission, executor = Admission(registry, get_global_config()), Executor(None)
+    set_global_config(**hello.settings)  # after what the modules set, as in the worker
+    admission, executor = Admission(registry, get_global_config()), Executor()
     with asyncio.Runner() as runner, os.fdopen(replies_fd, "wb") as replies:
+        replies.write(framed(value=True))
+        replies.flush()
         while True:
             lease, fault = unpack_request(received.get())
             outcome = admission.judge(lease, float("inf"))

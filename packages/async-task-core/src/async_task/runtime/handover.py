@@ -1,7 +1,8 @@
 """What a worker and its child processes tell each other, as length-prefixed plain msgpack.
 
-hello    worker -> child   [search path, modules to import, settings]
+hello    worker -> child   [search path, arguments, modules to import, settings]
 request  worker -> child   [the fields of a `Lease`, the fields of a `Fault` or None]
+ready    child -> worker   True, once everything is imported
 reply    child -> worker   [kind of settlement, then its fields] or None to leave the lease alone
 """
 
@@ -31,11 +32,13 @@ class Hello:
 
     Attributes:
         path: The worker's `sys.path`.
+        argv: Its `sys.argv`, which modules may read when they are imported.
         modules: What to import so that its tasks are known.
         settings: Its configuration, by keyword.
     """
 
     path: Sequence[str]
+    argv: Sequence[str]
     modules: Sequence[str]
     settings: dict[str, Any]
 
@@ -65,7 +68,7 @@ def framed(value: object) -> bytes:
 
 def pack_hello(hello: Hello) -> bytes:
     """Return the first message to a child."""
-    return framed([list(hello.path), list(hello.modules), hello.settings])
+    return framed([list(hello.path), list(hello.argv), list(hello.modules), hello.settings])
 
 
 def unpack_hello(data: bytes) -> Hello:
@@ -102,5 +105,10 @@ def unpack_settlement(data: bytes, lease: Lease) -> Settlement | None:
     if fields is None:
         return None
     kind, *rest = fields
-    values: list[Any] = [StoredResult(*v) if type(v) is list else v for v in rest]
-    return _KINDS[kind](lease, *values)
+    return _KINDS[kind](lease, *map(_unpacked, rest))
+
+
+def _unpacked(value: Any) -> Any:
+    if type(value) is not list:
+        return value
+    return StoredResult(*value)  # pyright: ignore[reportUnknownArgumentType]

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from async_task.core.naming import module_name
 from async_task.runtime.handover import (
@@ -21,10 +21,14 @@ from async_task.runtime.handover import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from async_task.core.definition import TaskDefinition
     from async_task.spi.messages import Lease, Settlement
+
+
+START_S: Final = 60.0
+"""How long a child may take to import the application."""
 
 
 class ChildDiedError(Exception):
@@ -47,6 +51,7 @@ class Children:
         modules = dict.fromkeys(module_name(task.target.__module__) for task in tasks)
         self._hello = Hello(
             path=[path or os.getcwd() for path in sys.path],
+            argv=sys.argv,
             modules=[name for name in modules if _importable(name)],
             settings=settings,
         )
@@ -54,7 +59,12 @@ class Children:
         self._keep = os.cpu_count() or 1
 
     async def run(
-        self, lease: Lease, *, alone: bool, fault: Fault | None = None
+        self,
+        lease: Lease,
+        *,
+        alone: bool,
+        fault: Fault | None = None,
+        begin: Callable[[], None] = lambda: None,
     ) -> Settlement | None:
         """Run a leased task in a child process and return what became of it.
 
@@ -64,6 +74,7 @@ class Children:
             lease: The task's lease.
             alone: Use a child that nothing else ran in or will.
             fault: The body has ended already, like this: only decide what follows.
+            begin: Called when the child has the task, so that its start costs no time limit.
 
         Raises:
             ChildDiedError: The child ended before it answered.
@@ -74,6 +85,8 @@ class Children:
             child = await _Child.start(self._hello)
         answered = False
         try:
+            await child.ready()
+            begin()
             settlement = await child.ask(lease, fault)
             answered = True
         finally:
@@ -111,6 +124,7 @@ class _Child:
         self._requests = requests
         self._replies = replies
         self._reader = reader
+        self._is_ready = False
 
     @classmethod
     async def start(cls, hello: Hello) -> _Child:
@@ -148,12 +162,24 @@ class _Child:
 
     async def ask(self, lease: Lease, fault: Fault | None) -> Settlement | None:
         self._requests.write(pack_request(lease, fault))
+        return unpack_settlement(await self._read(), lease)
+
+    async def ready(self) -> None:
+        if not self._is_ready:
+            try:
+                async with asyncio.timeout(START_S):
+                    await self._read()
+            except (TimeoutError, ChildDiedError) as exc:
+                msg = f"it has not imported the tasks within {START_S} s, or {exc}"
+                raise OSError(msg) from exc
+            self._is_ready = True
+
+    async def _read(self) -> bytes:
         try:
             head = await self._reader.readexactly(LENGTH.size)
-            data = await self._reader.readexactly(*LENGTH.unpack(head))
+            return await self._reader.readexactly(*LENGTH.unpack(head))
         except asyncio.IncompleteReadError:
             raise ChildDiedError(await self._end()) from None
-        return unpack_settlement(data, lease)
 
     def kill(self) -> None:
         if self.lives:
@@ -166,7 +192,7 @@ class _Child:
     async def _end(self) -> str:
         loop = asyncio.get_running_loop()
         code = await loop.run_in_executor(None, self._process.wait)
-        return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
 def _importable(module: str) -> bool:

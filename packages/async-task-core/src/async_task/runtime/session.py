@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from async_task.core.clock import boottime
 from async_task.errors import DriverError, OutcomeUnknownError
+from async_task.runtime import ending
 from async_task.runtime.attempt import Attempt, Hold, Stop
 from async_task.runtime.executor import Executor
 from async_task.runtime.heartbeat import Heartbeat, margin_s
 from async_task.runtime.outage import Outage
 from async_task.runtime.settler import Settler
 from async_task.runtime.table import Table
-from async_task.spi.messages import Ack, Lease, Release, Settlement
+from async_task.spi.messages import Ack, Lease, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +89,7 @@ class Session:
         self._table = Table(self._end, self._put_back)
         self._threads = ThreadPoolExecutor(options.concurrency, "async-task")
         self._children = children
-        self._executor = Executor(self._threads, children)
+        self._executor = Executor(self._threads, children, self._begin)
         self._settler = Settler(
             consumer, max_batch=driver.capabilities.max_batch, on_settled=self._on_settled
         )
@@ -207,18 +208,19 @@ class Session:
             self._start(table.waiting.popleft())
 
     def _start(self, attempt: Attempt) -> None:
-        now = boottime()
-        if now >= attempt.deadline:  # after a SIGSTOP, say: it may be somebody else's by now
+        if boottime() >= attempt.deadline:  # after a SIGSTOP, say: it may be somebody else's by now
             self._unreserve()
             self._drop(attempt)
             return
-        if attempt.timeout_s is not None:
-            attempt.timeout_at = now + attempt.timeout_s
-            self._table.watch(attempt.timeout_at)
         self._table.running.add(attempt)
         attempt.runner = asyncio.get_running_loop().create_task(
             self._run(attempt), context=contextvars.copy_context()
         )
+
+    def _begin(self, attempt: Attempt) -> None:
+        if attempt.timeout_s is not None:
+            attempt.timeout_at = boottime() + attempt.timeout_s
+            self._table.watch(attempt.timeout_at)
 
     async def _run(self, attempt: Attempt) -> None:
         began = boottime()
@@ -234,7 +236,7 @@ class Session:
             else:
                 self._settle(attempt, settlement)
             self._fill_slots()
-        if isinstance(settlement, Ack) and log.isEnabledFor(logging.INFO):
+        if isinstance(settlement, Ack) and not attempt.stop and log.isEnabledFor(logging.INFO):
             log.info("%r done in %.3f s", attempt, took_s)
 
     def _settle(self, hold: Hold, settlement: Settlement) -> None:
@@ -247,7 +249,7 @@ class Session:
         """Release an attempt that was not started, uncharged."""
         self._table.waiting.remove(attempt)
         self._unreserve()
-        self._settle(attempt, Release(attempt.lease, 0, attempt.lease.state))
+        self._settle(attempt, ending.put_back(attempt))
 
     def _drop(self, hold: Hold) -> None:
         """Forget a lease that is not ours any more."""
@@ -278,7 +280,7 @@ class Session:
             if stop is Stop.LEASE_LOST:
                 self._drop(hold)
             else:
-                self._settle(hold, Ack(hold.lease))
+                self._settle(hold, ending.cancelled(hold))
         elif hold in self._table.running and not hold.in_thread:
             assert hold.runner is not None  # noqa: S101 - running attempts have one
             hold.runner.cancel()
@@ -292,7 +294,7 @@ class Session:
             self._end(attempt, Stop.SHUTDOWN)
         await self._finished(CANCEL_GRACE_S, cut_short=False)
         for attempt in list(self._table.running):  # threads, and coroutines that refuse to end
-            self._settle(attempt, Release(attempt.lease, 0, attempt.lease.state))
+            self._settle(attempt, ending.put_back(attempt))
         await self._settler.drain(self._options.op_timeout_s)
 
     async def _finished(self, timeout_s: float, *, cut_short: bool) -> None:

@@ -9,15 +9,18 @@ import msgpack  # type: ignore[import-untyped]
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pack_plain = cast("Callable[[object], bytes]", msgpack.Packer(unicode_errors="replace").pack)
-"""Pack None, bool, int, float, str, bytes, list and tuple; lone surrogates become '?'."""
-
-_unpackb = cast("Callable[..., Any]", msgpack.unpackb)
+_packb = cast("Callable[..., bytes]", cast("Any", msgpack).packb)
+_unpackb = cast("Callable[..., Any]", cast("Any", msgpack).unpackb)
 
 _Unpack = cast("type[Exception]", cast("Any", msgpack).UnpackException)
 
 UNREADABLE: Final = (ValueError, TypeError, IndexError, KeyError, _Unpack)
 """What reading foreign bytes, and taking apart what was read, may raise."""
+
+
+def pack_plain(value: object) -> bytes:
+    """Pack None, bool, int, float, str, bytes, list and tuple; lone surrogates become '?'."""
+    return _packb(value, unicode_errors="replace")
 
 
 def unpack_plain(data: bytes) -> Any:
