@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -79,14 +80,12 @@ def parse_value(row: SettingRow, value: Any) -> Any:
         ConfigurationError: It cannot be; the message never shows a secret.
     """
     options = _options(row.hint)
-    if value is None or (isinstance(value, str) and value == "" and types.NoneType in options):
-        if types.NoneType in options:
-            return None
-    else:
-        for hint in options:
-            parsed = _parsed(hint, value)
-            if parsed is not None:
-                return parsed
+    if types.NoneType in options and _says_none(value, options):
+        return None
+    for hint in options:
+        parsed = _parsed(hint, value)
+        if parsed is not None:
+            return parsed
     shown = "the value given" if row.secret else repr(value)
     msg = f"{row.keyword} ({row.flag}, {row.env[0]}) takes {row.type_name}, not {shown}"
     raise ConfigurationError(msg)
@@ -94,6 +93,12 @@ def parse_value(row: SettingRow, value: Any) -> Any:
 
 def _options(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+
+
+def _says_none(value: Any, options: tuple[Any, ...]) -> bool:
+    if isinstance(value, str):  # "none" may be a name or a password, but it is no number
+        return value == "" or (value.lower() == "none" and str not in options)
+    return value is None
 
 
 def _parsed(hint: Any, value: Any) -> Any:
@@ -105,11 +110,15 @@ def _parsed(hint: Any, value: Any) -> Any:
         return True if text in _TRUE else False if text in _FALSE else None
     if isinstance(value, bool):
         return None
-    if hint in (int, float) and isinstance(value, str):
+    if hint is float and isinstance(value, (str, int, float)):
         try:
-            return hint(value)
+            number = float(value)
+        except (ValueError, OverflowError):
+            return None
+        return number if math.isfinite(number) else None
+    if hint is int and isinstance(value, str):
+        try:
+            return int(value)
         except ValueError:
             return None
-    if hint is float and isinstance(value, int):
-        return float(value)
     return value if isinstance(hint, type) and isinstance(value, hint) else None

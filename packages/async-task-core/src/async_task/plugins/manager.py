@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
@@ -67,12 +67,15 @@ class PluginManager:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._sources: dict[str, Plugin] = {}
+        self._left_out: set[str] = set()
         for module in BUILT_IN:
             self._manager.register(importlib.import_module(module), module)
             self._sources[module] = Plugin("core", "async-task-core", "")
         for entry in sorted(entry_points(group=PROJECT), key=lambda entry: entry.name):
             if allow is None or entry.name in allow:
                 self._load(entry)
+            else:
+                self._left_out.add(entry.name)
         self.drivers: dict[str, DriverInfo] = self._collect("async_task_drivers")
         self.commands: dict[str, CommandInfo] = self._collect("async_task_commands")
         self.codecs: dict[str, CodecInfo] = self._collect("async_task_codecs")
@@ -92,7 +95,7 @@ class PluginManager:
         """
         if name in self.drivers:
             return _compatible(self.drivers[name])
-        self._raise_failure(name)
+        self.raise_failure(name)
         raise UnknownDriverError(self._unknown(f"driver {name!r}", name))
 
     def driver_for_scheme(self, scheme: str) -> DriverInfo:
@@ -101,8 +104,15 @@ class PluginManager:
             if scheme in info.schemes:
                 return _compatible(info)
         name = next((name for name, schemes in FIRST_PARTY.items() if scheme in schemes), scheme)
-        self._raise_failure(name)
+        self.raise_failure(name)
         raise UnknownDriverError(self._unknown(f"driver for URL scheme {scheme!r}", name))
+
+    def raise_failure(self, name: str) -> None:
+        """Raise `PluginError` if the plug-in of that name is installed and cannot be used."""
+        plugin = self._sources.get(name)
+        if plugin is not None and plugin.error is not None:
+            msg = f"plug-in {name!r} of {plugin.distribution} cannot be used: {plugin.error}"
+            raise PluginError(msg)
 
     def _load(self, entry: EntryPoint) -> None:
         distribution = entry.dist.name if entry.dist else "an unknown distribution"
@@ -124,10 +134,16 @@ class PluginManager:
     def _collect(self, hook: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         origin: dict[str, str] = {}
-        implementations = getattr(self._manager.hook, hook).get_hookimpls()
-        for implementation in reversed(implementations):  # in order of registration
-            source = self._sources[implementation.plugin_name].distribution
-            for info in cast("Iterable[_Named]", implementation.function()):
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            plugin = self._sources[implementation.plugin_name]
+            source = plugin.distribution
+            try:
+                declared = list(cast("Iterable[_Named]", implementation.function()))
+            except Exception as exc:  # written for another version of the hook, for example
+                error = f"{type(exc).__name__}: {exc}"
+                self._sources[implementation.plugin_name] = replace(plugin, error=error)
+                continue
+            for info in declared:
                 if info.name in found:
                     msg = (
                         f"{source} and {origin[info.name]} both declare {info.name!r}"
@@ -138,14 +154,10 @@ class PluginManager:
                 origin[info.name] = source
         return found
 
-    def _raise_failure(self, name: str) -> None:
-        plugin = self._sources.get(name)
-        if plugin is not None and plugin.error is not None:
-            msg = f"plug-in {name!r} of {plugin.distribution} cannot be imported: {plugin.error}"
-            raise PluginError(msg)
-
     def _unknown(self, what: str, name: str) -> str:
         installed = ", ".join(sorted(self.drivers)) or "none"
+        if name in self._left_out:
+            return f"{what} is installed, but ASYNC_TASK_PLUGINS does not list it; add {name!r}"
         if name in FIRST_PARTY:
             remedy = f'pip install "async-task[{name}]"'
             return f"no {what} is installed; {remedy} (installed: {installed})"
@@ -183,6 +195,6 @@ def resolve(target: str) -> Any:
     module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as exc:
-        msg = f"{target!r}, declared by a plug-in, cannot be imported: {exc}"
+    except Exception as exc:
+        msg = f"{target!r}, declared by a plug-in, cannot be imported: {type(exc).__name__}: {exc}"
         raise PluginError(msg) from exc
