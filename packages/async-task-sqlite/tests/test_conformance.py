@@ -17,6 +17,7 @@ from async_task_sqlite.wakeup import MESSAGES, RESULTS, Mailboxes
 class SqliteHarness(DriverHarness):
     """Makes drivers on one file, each `make` with tables of its own."""
 
+    glance_ms = 0  # what is committed is seen at once
     manual_clock = True
 
     def __init__(self, directory: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from async_task.spi.errors import DriverError, OutcomeUnknownError
 from async_task.spi.messages import Ack, Lease, Reject
 
-from async_task_sqlite.leases import next_due, reclaim, recover, settle, take, taken
+from async_task_sqlite.leases import Claim, next_due, reclaim, recover, settle, take, taken
 from async_task_sqlite.wakeup import MESSAGES, RESULTS
 
 if TYPE_CHECKING:
@@ -52,19 +52,16 @@ class SqliteConsumer:
             if due is None or due > store.now_ms():
                 return [], due
             now = store.now_ms()
-            ends_at = now + visibility_ms
+            claim = Claim(queues, limit, lease_id, now, now + visibility_ms)
 
             def reclaim_and_take(db: sqlite3.Connection) -> int:
                 reclaim(db, q, now)
-                return take(db, q, queues, limit, lease_id=lease_id, now=now, ends_at=ends_at)
-
-            def read_back(db: sqlite3.Connection) -> list[Lease]:
-                return taken(db, q, queues, lease_id=lease_id, now=now, ends_at=ends_at)
+                return take(db, q, claim)
 
             if not session.write(reclaim_and_take, durable=False):
                 return [], session.read(lambda db: next_due(db, q, queues))
             try:
-                return session.read(read_back), None
+                return session.read(lambda db: taken(db, q, claim)), None
             except DriverError as error:
                 raise OutcomeUnknownError(f"leased, but not read: {error}") from error
 

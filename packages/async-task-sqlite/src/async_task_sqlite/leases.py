@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from async_task.spi.messages import Ack, Lease, Reject
 from async_task.spi.reclaim import reclaim_delay_ms
@@ -34,50 +34,43 @@ def next_due(db: sqlite3.Connection, q: Queries, queues: Sequence[str]) -> int |
     return min(instants, default=None)
 
 
-def take(
-    db: sqlite3.Connection,
-    q: Queries,
-    queues: Sequence[str],
-    limit: int,
-    *,
-    lease_id: bytes,
-    now: int,
-    ends_at: int,
-) -> int:
-    """Lease up to `limit` due messages until `ends_at`; returns how many. See `taken`."""
+class Claim(NamedTuple):
+    """What one `lease` call asks for, at one moment of the store's clock."""
+
+    queues: Sequence[str]
+    limit: int
+    lease_id: bytes
+    now: int
+    ends_at: int
+
+
+def take(db: sqlite3.Connection, q: Queries, claim: Claim) -> int:
+    """Lease due messages, in the order of `Consumer.lease`; returns how many. See `taken`."""
     count = 0
     paused = {name for (name,) in db.execute(q.paused)}
-    for queue in queues:
+    for queue in claim.queues:
         if queue not in paused:
             for priority in _priorities(db, q, queue):
-                if count == limit:
+                if count == claim.limit:
                     return count
                 due = {
                     "queue": queue,
                     "priority": priority,
-                    "now": now,
-                    "limit": limit - count,
-                    "lease_id": lease_id,
-                    "ends_at": ends_at,
+                    "now": claim.now,
+                    "limit": claim.limit - count,
+                    "lease_id": claim.lease_id,
+                    "ends_at": claim.ends_at,
                 }
                 count += db.execute(q.take, due).rowcount
     return count
 
 
-def taken(
-    db: sqlite3.Connection,
-    q: Queries,
-    queues: Sequence[str],
-    *,
-    lease_id: bytes,
-    now: int,
-    ends_at: int,
-) -> list[Lease]:
-    """Read what `take` has leased, in the order of `Consumer.lease`."""
-    held = db.execute(q.taken, {"lease_id": lease_id, "ends_at": ends_at}).fetchall()
-    found = _leases(held, lease_id, now)
-    if len(queues) > 1:
-        rank = {queue: i for i, queue in reversed(list(enumerate(queues)))}
+def taken(db: sqlite3.Connection, q: Queries, claim: Claim) -> list[Lease]:
+    """Read what `take` has leased, in the same order."""
+    held = db.execute(q.taken, {"lease_id": claim.lease_id, "ends_at": claim.ends_at}).fetchall()
+    found = _leases(held, claim.lease_id, claim.now)
+    if len(claim.queues) > 1:
+        rank = {queue: i for i, queue in reversed(list(enumerate(claim.queues)))}
         found.sort(key=lambda lease: rank[lease.queue])
     return found
 
