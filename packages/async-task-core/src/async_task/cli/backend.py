@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -27,7 +29,7 @@ class Backend:
 
     def __init__(self, apps: tuple[str, ...], flags: Mapping[str, str]) -> None:
         self._apps = apps
-        self._flags = flags
+        self.flags = flags
 
     @functools.cached_property
     def app(self) -> App:
@@ -37,7 +39,8 @@ class Backend:
             ConfigurationError: One is not there or fails to import.
         """
         app = discover(self._apps)
-        app.load()
+        with contextlib.redirect_stdout(sys.stderr):  # which is for the command's own output
+            app.load()
         return app
 
     @functools.cached_property
@@ -49,7 +52,7 @@ class Backend:
             ConfigurationError: Another layer's cannot.
         """
         try:
-            flags = Config(**self._flags)
+            flags = Config(**self.flags)
             if flags.driver is not None or flags.url is not None:
                 flags.driver_info()
         except PluginError:
@@ -57,7 +60,7 @@ class Backend:
         except ConfigurationError as exc:
             raise click.UsageError(str(exc), click.get_current_context(silent=True)) from exc
         _ = self.app
-        return get_global_config().replace(**self._flags)
+        return get_global_config().replace(**self.flags)
 
     def driver(self) -> QueueDriver:
         """Make the driver, not connected yet."""

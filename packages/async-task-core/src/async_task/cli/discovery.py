@@ -7,6 +7,7 @@ They are those named by `--app`, else by `ASYNC_TASK_APP`, else by `app` in `[to
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 import os
 import sys
@@ -52,7 +53,6 @@ class App:
             log.warning("skipped %s: %s; name it with --app to import it anyway", file, reason)
         for module in self.modules:
             _load(module, self.source)
-            log.info("imported %s (%s)", module, self.source)
 
 
 def discover(named: Sequence[str] = ()) -> App:
@@ -73,11 +73,22 @@ def discover(named: Sequence[str] = ()) -> App:
     skipped: dict[str, str] = {}
     for path in _candidates(here):
         found = scan(path)
-        if found.obstacle is not None and found.tasks:
-            skipped[str(path.relative_to(here))] = found.obstacle
-        elif found.tasks:
+        if not found.tasks:
+            continue
+        if obstacle := found.obstacle or _obstacle_above(path, here):
+            skipped[str(path.relative_to(here))] = obstacle
+        else:
             modules.append(_dotted(path, here))
     return App("found in the working directory", tuple(modules), skipped)
+
+
+def _obstacle_above(path: Path, root: Path) -> str | None:
+    """Say what importing the packages around a module would start."""
+    for folder in path.relative_to(root).parents:
+        package = root / folder / "__init__.py"
+        if package != path and package.is_file() and (obstacle := scan(package).obstacle):
+            return f"in {folder / '__init__.py'}, {obstacle}"
+    return None
 
 
 def _make_importable(folder: Path) -> None:
@@ -158,8 +169,10 @@ def _tree(folder: Path) -> Iterator[Path]:
 
 
 def _source(path: Path) -> Iterator[Path]:
+    if path.suffix != ".py" or "." in path.stem:  # with a dot, it has no name to be imported by
+        return
     is_test = path.stem.startswith("test_") or path.stem.endswith("_test")
-    if path.suffix == ".py" and not is_test:
+    if not is_test:
         yield path
 
 
@@ -177,20 +190,35 @@ def _listed(folder: Path) -> Iterator[Path]:
 
 
 def _load(module: str, source: str) -> None:
+    """Import a module, unless its file is a module already under another name."""
     try:
-        importlib.import_module(module)
+        known = _known_as(module)
+        importlib.import_module(known or module)
     except (Exception, SystemExit) as exc:
         missing = exc.name if isinstance(exc, ModuleNotFoundError) else None
         if missing is not None and f"{module}.".startswith(f"{missing}."):
             reason = f"there is no module {missing!r}; the search starts in {Path.cwd()}"
             raise ConfigurationError(f"cannot import {module} ({source}): {reason}") from exc
         raise ConfigurationError(_failure(module, source, exc)) from exc
+    alias = f", as {known}" if known else ""
+    log.info("imported %s%s (%s)", module, alias, source)
+
+
+def _known_as(module: str) -> str | None:
+    spec = None if module in sys.modules else importlib.util.find_spec(module)
+    if spec is None or not spec.has_location:
+        return None
+    for name, loaded in list(sys.modules.items()):
+        origin = getattr(getattr(loaded, "__spec__", None), "origin", None)
+        if name != "__main__" and origin == spec.origin:
+            return name
+    return None
 
 
 def _failure(module: str, source: str, error: BaseException) -> str:
     """Describe a failed import, with the frames of the application's own files."""
-    own = f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib"
-    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = __file__, f"{Path(importlib.__file__).parent}{os.sep}", "<frozen importlib"
+    frames = traceback.extract_tb(error.__traceback__)
     kept = [frame for frame in frames if not frame.filename.startswith(own)]
     lines = [
         f"cannot import {module} ({source}):",

@@ -80,8 +80,9 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=(
+        "\b\n"
         'Completion in the shell: eval "$(_ASYNC_TASK_COMPLETE=bash_source async-task)", or'
         " zsh_source, or fish_source."
     ),

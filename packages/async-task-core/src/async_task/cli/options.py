@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from async_task.cli.backend import Backend
-from async_task.config import setting_rows
+from async_task.config import check_queue, setting_rows
+from async_task.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,18 @@ _APP_HELP = (
     " comma-separated; also app in [tool.async-task] of pyproject.toml; default: the modules with"
     " tasks in the working directory]"
 )
+
+
+def check_queues(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Refuse what is no queue name: the callback of options that take one, several or none."""
+    try:
+        for name in [value] if isinstance(value, str) else value or ():
+            check_queue(name)
+    except ConfigurationError as exc:
+        raise click.BadParameter(str(exc), ctx, param) from exc
+    return value
+
+
 _PREFIX = "setting_"
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _DISPATCHING = frozenset({"dispatch", "dispatch_many", "dispatch_sync"})
 _LOOPING = frozenset({"run_until_complete", "run_forever"})
 _RUNNERS = frozenset(
-    f"{module}.run" for module in ("asyncio", "anyio", "trio", "uvicorn", "uvloop", "hypercorn")
+    {"asyncio.Runner"}
+    | {f"{module}.run" for module in ("asyncio", "anyio", "trio", "uvicorn", "uvloop")}
 )
 _MAKERS = frozenset({"task", "Task", "SyncTask"})
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from async_task.cli.logs import configure_logging
-from async_task.cli.options import BackendCommand
-from async_task.config import check_queue
+from async_task.cli.options import BackendCommand, check_queues
 from async_task.core.registry import registry
 from async_task.core.worker import Worker
-from async_task.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,17 +26,14 @@ log = logging.getLogger("async_task.app")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
-def _queues(_ctx: click.Context, _param: click.Parameter, text: str | None) -> list[str]:
-    if text is None:
-        return []
-    names = [name.strip() for name in text.split(",")]
-    if ":" in text:
+def _queues(ctx: click.Context, param: click.Parameter, text: str | None) -> list[str]:
+    names = [] if text is None else [name.strip() for name in text.split(",")]
+    if any(":" in name for name in names):
         order = ",".join(name.partition(":")[0] for name in names)
-        raise click.BadParameter(f"weights are not supported; in strict order it is {order}")
-    try:
-        return [check_queue(name) for name in names]
-    except ConfigurationError as exc:
-        raise click.BadParameter(str(exc)) from exc
+        msg = f"weights are not supported yet; in strict order it is {order}"
+        raise click.BadParameter(msg, ctx, param)
+    check_queues(ctx, param, names)
+    return names
 
 
 @click.command(cls=BackendCommand)
@@ -90,7 +85,7 @@ def command(
     not finish are put back.
     """
     configure_logging(log_level, as_json=as_json or log_format == "json")
-    config = backend.config
+    driver = backend.driver()
     tasks = sorted(definition.name for definition in registry)
     if tasks:
         log.info("tasks: %s", ", ".join(tasks))
@@ -101,21 +96,15 @@ def command(
             backend.app.source,
         )
 
-    async def work() -> None:
-        worker = Worker(
-            backend.driver(),
-            queues,
-            concurrency,
-            max_tasks,
-            stop_when_empty=stop_when_empty,
-            grace=config.grace,
-        )
-        await worker.start()
-        if worker.running:
-            _leave(worker.running)
-
+    worker = Worker(driver, queues, concurrency, max_tasks, stop_when_empty=stop_when_empty)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(work())
+        runner.run(_work(worker))
+
+
+async def _work(worker: Worker) -> None:
+    await worker.start()
+    if worker.running:
+        _leave(worker.running)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
