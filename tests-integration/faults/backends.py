@@ -34,13 +34,15 @@ class Backend:
     Attributes:
         name: Its name in the ids of the tests.
         store: Makes a store, in a folder of its own.
-        outages: The names of the outages that its stores can have.
+        outages: The names of the outages that its stores can have while workers run.
+        outages_at_start: Those that a worker waits for that starts meanwhile.
         shared: Whether several processes can use one store.
     """
 
     name: str
     store: Callable[[Path], AbstractContextManager[Store]]
     outages: tuple[str, ...] = ()
+    outages_at_start: tuple[str, ...] = ()
     shared: bool = True
 
     def __str__(self) -> str:
@@ -82,5 +84,6 @@ def _sqlite(folder: Path) -> Generator[Store]:
 
 BACKENDS = [
     Backend("memory", _memory, shared=False),
-    Backend("sqlite", _sqlite, outages=("locked", "moved")),
+    # A missing directory at start is taken for a mistake in the settings, and refused at once.
+    Backend("sqlite", _sqlite, outages=("locked", "moved"), outages_at_start=("locked",)),
 ]

@@ -44,8 +44,13 @@ class WorkerProcess:
         await self.says("working on")
 
     async def says(self, text: str, *, within_s: float = 60) -> None:
-        """Wait until its log contains `text`."""
-        await until(lambda: text in self.log, f"{text!r} in its log", within_s=within_s)
+        """Wait until its log contains `text`, or it has ended without."""
+
+        def said_or_ended() -> bool:
+            return text in self.log or self.exit_code is not None
+
+        await until(said_or_ended, f"{text!r} in its log", within_s=within_s)
+        assert text in self.log, f"ended with exit code {self.exit_code}"
 
     def kill(self) -> None:
         """Kill -9."""

@@ -42,8 +42,8 @@ class Settler:
 
     @property
     def failing(self) -> bool:
-        """Whether the latest call failed, so that taking more work would only pile up."""
-        return self._outage.lasting
+        """Whether something waits for a call that fails: taking more work would only pile up."""
+        return self._outage.lasting and self._sender is not None
 
     def add(self, hold: Hold, settlement: Settlement) -> None:
         """Settle soon. `on_settled` is called when there is nothing left to do about it."""
