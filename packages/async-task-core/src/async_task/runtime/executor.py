@@ -15,6 +15,7 @@ from async_task.core.codec import codec
 from async_task.core.context import running
 from async_task.core.definition import Execution
 from async_task.core.history import Failure
+from async_task.core.middleware import wrapped_run
 from async_task.core.reasons import DeadReason
 from async_task.errors import DecodeError, TaskArgumentsError
 from async_task.runtime import ending
@@ -88,7 +89,8 @@ class Executor:
         if attempt.fault is not None:
             return await ending.failed(attempt, instance, attempt.fault)
         try:
-            value = await self._called(attempt, body)
+            run = functools.partial(self._called, attempt, body)
+            value = await wrapped_run(attempt.context, run)()
         except BaseException as exc:
             return await ending.ended(attempt, instance, exc)
         if attempt.stop is Stop.LEASE_LOST or (attempt.in_thread and attempt.stop is Stop.TIMEOUT):

@@ -13,18 +13,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from async_task.core.clock import boottime
+from async_task.core.events import EventKind, emit, listeners
 from async_task.errors import DriverError, OutcomeUnknownError
 from async_task.runtime import ending
 from async_task.runtime.attempt import Attempt, Hold, Stop
 from async_task.runtime.executor import Executor
+from async_task.runtime.happening import event, settled_event
 from async_task.runtime.heartbeat import Heartbeat, margin_s
+from async_task.runtime.order import StrictOrder, WeightedOrder
 from async_task.runtime.outage import Outage
 from async_task.runtime.settler import Settler
 from async_task.runtime.table import Table
 from async_task.spi.messages import Ack, Lease, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from async_task.runtime.admission import Admission
     from async_task.runtime.isolation import Children
@@ -50,12 +53,17 @@ class SessionOptions:
     """What a worker was asked for; see `Worker`."""
 
     queues: tuple[str, ...]
+    weights: Mapping[str, int] | None
     concurrency: int
     max_tasks: int | None
     stop_when_empty: bool
     grace_s: float
     visibility_ms: int
     op_timeout_s: float
+
+    def order(self) -> StrictOrder | WeightedOrder:
+        """Return the order in which to look at the queues."""
+        return StrictOrder(self.queues) if self.weights is None else WeightedOrder(self.weights)
 
     @property
     def ahead(self) -> int:
@@ -94,6 +102,7 @@ class Session:
             consumer, max_batch=driver.capabilities.max_batch, on_settled=self._on_settled
         )
         self._heartbeat = Heartbeat(driver, self._table.held, options.visibility_ms, self._end)
+        self._order = options.order()
         self._average_s = 0.0
         self._stopping = False
         self._changed = asyncio.Event()
@@ -159,7 +168,7 @@ class Session:
         patient = not self._options.stop_when_empty
         try:
             leases = await self._consumer.lease(
-                self._options.queues,
+                self._order.next(),
                 room,
                 wait_ms=min(LONGEST_WAIT_MS, visibility_ms // 6) if patient else 0,
                 lease_id=lease_id,
@@ -169,6 +178,7 @@ class Session:
             leases = await self._recovered(lease_id)
             if not leases:
                 raise
+        self._order.served(lease.queue for lease in leases)
         for lease in leases:
             self._take(lease, asked_at + self._hold_s)
         self._fill_slots()
@@ -218,6 +228,8 @@ class Session:
         )
 
     def _begin(self, attempt: Attempt) -> None:
+        if listeners:
+            emit(event(attempt, EventKind.STARTED))
         if attempt.timeout_s is not None:
             attempt.timeout_at = boottime() + attempt.timeout_s
             self._table.watch(attempt.timeout_at)
@@ -234,15 +246,17 @@ class Session:
             if settlement is None:
                 self._drop(attempt)
             else:
-                self._settle(attempt, settlement)
+                self._settle(attempt, settlement, took_s)
             self._fill_slots()
         if isinstance(settlement, Ack) and not attempt.stop and log.isEnabledFor(logging.INFO):
             log.info("%r done in %.3f s", attempt, took_s)
 
-    def _settle(self, hold: Hold, settlement: Settlement) -> None:
+    def _settle(self, hold: Hold, settlement: Settlement, took_s: float | None = None) -> None:
         if not hold.settled:
             hold.settled = True
             self._settler.add(hold, settlement)
+            if listeners:
+                emit(settled_event(hold, settlement, took_s))
         self._changed.set()
 
     def _put_back(self, attempt: Attempt) -> None:
@@ -255,6 +269,8 @@ class Session:
         """Forget a lease that is not ours any more."""
         log.warning("%r: its lease was lost; another worker may run it again", hold)
         hold.settled = True
+        if listeners:
+            emit(event(hold, EventKind.LEASE_LOST))
         self._on_settled(hold)
 
     def _on_settled(self, hold: Hold) -> None:

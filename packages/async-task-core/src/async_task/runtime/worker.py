@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from async_task.config import check_queue
@@ -30,7 +31,8 @@ class Worker:
 
     Args:
         queue_driver: Where from. Connected on start and disconnected at the end.
-        queues: Most urgent first, strictly; the configuration's `default_queue` unless given.
+        queues: Most urgent first, strictly; or a mapping of queue to weight, to share in proportion
+            to the weights while all have work. The configuration's `default_queue` unless given.
         concurrency: Most tasks at the same time.
         max_tasks: Run exactly so many, then stop; None for no end.
         stop_when_empty: Stop when nothing is ready and nothing is running; what is delayed waits
@@ -46,7 +48,7 @@ class Worker:
     def __init__(
         self,
         queue_driver: QueueDriver,
-        queues: Sequence[str] = (),
+        queues: Sequence[str] | Mapping[str, int] = (),
         concurrency: int = 10,
         max_tasks: int | None = None,
         *,
@@ -59,10 +61,16 @@ class Worker:
             if value is not None and value < 1:
                 msg = f"{name} must be at least 1, not {value}"
                 raise ConfigurationError(msg)
+        weights = dict(queues) if isinstance(queues, Mapping) and queues else None
+        for queue, weight in (weights or {}).items():
+            if weight < 1:
+                msg = f"queue {queue!r}: its weight must be at least 1, not {weight}"
+                raise ConfigurationError(msg)
         self._queue_driver = queue_driver
         self._tasks = tasks
         self._options = SessionOptions(
             queues=tuple(dict.fromkeys(map(check_queue, queues or (config.default_queue,)))),
+            weights=weights,
             concurrency=concurrency,
             max_tasks=max_tasks,
             stop_when_empty=stop_when_empty,
