@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -65,8 +66,14 @@ class TaskOptions:
             check_queue(self.queue)
         for name in ("max_retries", "retry_delay", "timeout", "result_ttl"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, (int, float)) and value >= 0):
-                msg = f"task option {name} must be a number of at least 0, not {value!r}"
+            kinds = int if name == "max_retries" else (int, float)
+            if value is not None and not (isinstance(value, kinds) and 0 <= value < math.inf):
+                what = "whole number" if kinds is int else "number"
+                msg = f"task option {name} must be a {what} of at least 0, not {value!r}"
+                raise ConfigurationError(msg)
+        for name in ("retry_on", "fail_on"):
+            if not _are_exceptions(getattr(self, name)):
+                msg = f"task option {name} must be a tuple of exception classes"
                 raise ConfigurationError(msg)
         self._policy(0, 0.0)  # raises for values that cannot be
 
@@ -137,6 +144,14 @@ class TaskDefinition:
             except TypeError as exc:
                 msg = f"task {self.name!r} takes {self.signature}: {exc}"
                 raise TaskArgumentsError(msg) from None
+
+
+def _are_exceptions(kinds: Any) -> bool:
+    try:
+        isinstance(Exception(), kinds)
+    except TypeError:
+        return False
+    return isinstance(kinds, tuple)
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -18,6 +18,7 @@ from async_task.core.outcome import Outcome, TaskStatus
 from async_task.core.queue_driver import QueueDriver
 from async_task.core.results import ResultWaiter
 from async_task.errors import (
+    DriverError,
     MessageTooLargeError,
     OutcomeUnknownError,
     ResultNotReadyError,
@@ -63,15 +64,20 @@ class Dispatcher:
             DriverError: It was not stored.
             OutcomeUnknownError: It may be stored; dispatch the same call again to make sure.
         """
-        call = _chosen(task, queue, delay)
-        message = self._message(call)
+        given = _call_of(task)
+        call = given
+        if queue is not None:
+            call = call.on_queue(queue)
+        if delay is not None:
+            call = call.delay(delay)
+        message = self._message(call, given.message_id)
         await self.driver.connect()
         try:
             await self._batcher.submit(message)
-        except OutcomeUnknownError:
-            call.message_id = message.id
+        except (OutcomeUnknownError, asyncio.CancelledError):
+            given.message_id = message.id
             raise
-        call.message_id = None
+        given.message_id = None
         return self._handle(call, message)
 
     async def dispatch_many(self, tasks: Iterable[Fluent[R]]) -> list[TaskHandle[R] | Exception]:
@@ -84,16 +90,15 @@ class Dispatcher:
         outcomes: list[TaskHandle[R] | Exception] = []
         calls: dict[int, tuple[PendingCall[R], Message]] = {}
         for position, task in enumerate(tasks):
-            call = _chosen(task, None, None)
+            call = _call_of(task)
             try:
-                message = self._message(call)
+                message = self._message(call, call.message_id)
             except Exception as exc:
                 outcomes.append(exc)
             else:
                 outcomes.append(self._handle(call, message))
                 calls[position] = call, message
-        await self.driver.connect()
-        errors = await self._batcher.submit_many([message for _, message in calls.values()])
+        errors = await self._sent([message for _, message in calls.values()])
         for (position, (call, message)), error in zip(calls.items(), errors, strict=True):
             call.message_id = message.id if isinstance(error, OutcomeUnknownError) else None
             if error is not None:
@@ -155,6 +160,13 @@ class Dispatcher:
         await self._batcher.drain()
         await self.driver.disconnect()
 
+    async def _sent(self, messages: list[Message]) -> list[DriverError | None]:
+        try:
+            await self.driver.connect()
+        except DriverError as exc:
+            return [exc for _ in messages]
+        return await self._batcher.submit_many(messages)
+
     def _handle(self, call: PendingCall[R], message: Message) -> TaskHandle[R]:
         options = call.definition.options
         return TaskHandle(
@@ -164,7 +176,7 @@ class Dispatcher:
             result_ttl_ms=options.result_ttl_ms(self._config),
         )
 
-    def _message(self, call: PendingCall[Any]) -> Message:
+    def _message(self, call: PendingCall[Any], message_id: bytes | None) -> Message:
         call.used = True
         task, options = call.definition, call.options
         task.check(call.args, call.kwargs)
@@ -186,7 +198,7 @@ class Dispatcher:
             )
             raise MessageTooLargeError(msg)
         return Message(
-            call.message_id or new_id(),
+            message_id or new_id(),
             options.queue or task.options.queue or self._config.default_queue,
             body,
             options.priority,
@@ -218,13 +230,9 @@ def _value(task_id: str, outcome: Outcome) -> object:
     )
 
 
-def _chosen(task: Fluent[R], queue: str | None, delay: float | None) -> PendingCall[R]:
+def _call_of(task: Fluent[R]) -> PendingCall[R]:
     from async_task.core.pending import PendingCall  # which imports this module
 
-    if queue is not None:
-        task = task.on_queue(queue)
-    if delay is not None:
-        task = task.delay(delay)
     return PendingCall.of(task)
 
 

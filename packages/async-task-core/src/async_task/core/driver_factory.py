@@ -6,6 +6,8 @@ from typing import Any
 
 from async_task.config import Config
 from async_task.core.queue_driver import QueueDriver
+from async_task.plugins.manager import plugins, resolve
+from async_task.settings import rows_of
 
 
 class DriverFactory:
@@ -27,10 +29,7 @@ class DriverFactory:
 
         Core settings (`namespace=`, `op_timeout=`...) may be given too.
         """
-        from async_task.config import CoreSettings
-
-        values = {
-            key if key in CoreSettings.__dataclass_fields__ else f"{driver_type}_{key}": value
-            for key, value in settings.items()
-        }
+        cls = resolve(plugins().driver(driver_type).settings)
+        keywords = {row.field: keyword for keyword, row in rows_of(driver_type, cls).items()}
+        values = {keywords.get(name, name): value for name, value in settings.items()}
         return QueueDriver.from_config(Config(**values, driver=driver_type))

@@ -18,6 +18,8 @@ from async_task.errors import DecodeError, UnknownTaskError
 from async_task.serialization.plain import UNREADABLE, pack_plain, unpack_plain
 
 VERSION: Final = 1
+LATEST_MS: Final = 253_402_300_799_999
+"""The end of the year 9999, the last that a datetime can say."""
 
 
 @dataclass(slots=True)
@@ -63,7 +65,8 @@ def unpack(body: bytes) -> Envelope:
         or type(task) is not str
         or type(arguments) is not bytes
         or type(dispatched_at_ms) is not int
-        or type(retry_delay_ms) not in (int, type(None))
+        or not 0 <= dispatched_at_ms <= LATEST_MS
+        or not (retry_delay_ms is None or (type(retry_delay_ms) is int and retry_delay_ms >= 0))
     ):
-        raise DecodeError("not an envelope: its fields have the wrong types")
+        raise DecodeError("not an envelope: its fields are not what they should be")
     return Envelope(task, arguments, dispatched_at_ms, retry_delay_ms)

@@ -46,7 +46,7 @@ class Failure:
         while frames is not None and _ours(frames):
             frames = frames.tb_next
         lines = "".join(traceback.format_exception(kind, error, frames, limit=-8))
-        return cls(name, str(error)[:_TEXT], lines[-_TRACEBACK:], attempt, at_ms)
+        return cls(name, _text_of(error)[:_TEXT], lines[-_TRACEBACK:], attempt, at_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +122,15 @@ class History:
             return _EMPTY
         try:
             fields: list[Any] = unpack_plain(state)
-            _, failures, solo_crashes, unknown_ms, rows = fields[:5]
-            errors = tuple(Failure(*map(_plain, row[:5])) for row in rows)
-            return cls(int(failures), int(solo_crashes), int(unknown_ms), errors)
+            errors = tuple(Failure(*map(_checked, _KINDS, row)) for row in fields[4])
+            failures, solo_crashes, unknown_ms = (_checked(int, count) for count in fields[1:4])
+            return cls(failures, solo_crashes, unknown_ms, errors)
         except UNREADABLE:
             return _EMPTY
 
 
 _EMPTY = History()
+_KINDS = (str, str, str, int, int)
 
 
 def _ours(frames: TracebackType) -> bool:
@@ -138,8 +139,17 @@ def _ours(frames: TracebackType) -> bool:
     return module.startswith("async_task.runtime.")
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int)) else str(value)
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as exc:
+        return f"(its text cannot be had: {type(exc).__name__})"
+
+
+def _checked(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(kind)
+    return value
 
 
 def _qualified(kind: type) -> str:

@@ -13,9 +13,9 @@ def module_name(module: str) -> str:
     That is itself, except in a script: there it is what `python -m` was given, or else the script's
     path relative to the working directory, dotted, since the worker finds and imports that file.
     """
-    if module != "__main__":
+    if module not in ("__main__", "__mp_main__"):  # the latter in children of multiprocessing
         return module
-    main = sys.modules["__main__"]
+    main = sys.modules[module]
     spec = getattr(main, "__spec__", None)
     if spec is not None:
         return str(spec.name)

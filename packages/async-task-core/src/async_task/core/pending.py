@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -61,11 +62,12 @@ class Fluent(Generic[R]):
 
         It is turned into a delay by this machine's clock; the store's clock measures the delay.
         """
-        if when.tzinfo is None:
+        call = self._pending()
+        if when.utcoffset() is None:
             msg = f"at({when!r}) needs an aware datetime; give it a time zone"
             raise ConfigurationError(msg)
         seconds = (when - datetime.now(UTC)).total_seconds()
-        return self._pending().configured(delay_ms=max(0, round(seconds * 1000)))
+        return call.configured(delay_ms=max(0, round(seconds * 1000)))
 
     def on_queue(self, queue: str) -> PendingCall[R]:
         """Go to this queue."""
@@ -77,10 +79,11 @@ class Fluent(Generic[R]):
 
     def priority(self, level: int) -> PendingCall[R]:
         """Start before calls of lower priority in the same queue: 0 (normal) to 9."""
-        if not 0 <= level <= 9:
-            msg = f"priority must be 0 to 9, not {level!r}"
+        call = self._pending()
+        if level not in range(10):
+            msg = f"priority must be a whole number from 0 to 9, not {level!r}"
             raise ConfigurationError(msg)
-        return self._pending().configured(priority=level)
+        return call.configured(priority=int(level))
 
     def expires_in(self, seconds: float) -> PendingCall[R]:
         """Never start later than in `seconds`: then it is a dead letter, `expired`."""
@@ -120,6 +123,7 @@ class PendingCall(Fluent[R]):
         self.used = False
 
     def _pending(self) -> Self:
+        self.used = True
         return self
 
     @staticmethod
@@ -129,7 +133,6 @@ class PendingCall(Fluent[R]):
 
     def configured(self, **options: Any) -> PendingCall[R]:
         """Return a call with these fields of its `CallOptions` replaced, to stand for this one."""
-        self.used = True
         changed = replace(self.options, **options)
         return PendingCall(self.definition, self.args, self.kwargs, changed)
 
@@ -151,7 +154,7 @@ class PendingCall(Fluent[R]):
 
 
 def _ms(option: str, seconds: float) -> int:
-    if seconds < 0:
-        msg = f"{option}({seconds!r}) must not be negative"
+    if not 0 <= seconds < math.inf:
+        msg = f"{option}({seconds!r}) must be a number of seconds, not negative"
         raise ConfigurationError(msg)
     return round(seconds * 1000)

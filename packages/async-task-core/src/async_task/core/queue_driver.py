@@ -84,6 +84,7 @@ class QueueDriver:
             if self._connected:
                 self._connected = False
                 await self.driver.close()
+        self._connecting = asyncio.Lock()  # the old one is bound to this loop, if it ever blocked
 
     async def __aenter__(self) -> Self:
         await self.connect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class RetryTask(TaskSignal):
         self, delay: float | None = None, reason: str = "the task asked for a retry"
     ) -> None:
         super().__init__(reason)
-        self.delay = delay
+        self.delay = None if delay is None else _checked(delay)
 
 
 class ReleaseTask(TaskSignal):
@@ -33,7 +34,7 @@ class ReleaseTask(TaskSignal):
 
     def __init__(self, delay: float = 0.0, reason: str = "the task released itself") -> None:
         super().__init__(reason)
-        self.delay = delay
+        self.delay = _checked(delay)
 
 
 class RejectTask(TaskSignal):
@@ -42,6 +43,13 @@ class RejectTask(TaskSignal):
     def __init__(self, reason: str = "the task rejected itself") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def _checked(delay: float) -> float:
+    if not 0 <= delay < math.inf:
+        msg = f"delay must be a number of seconds, not negative, not {delay!r}"
+        raise ValueError(msg)
+    return delay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +76,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         for name, least in (("max_retries", 0), ("delay", 0), ("backoff", 1), ("max_delay", 0)):
-            if getattr(self, name) < least:
+            if not least <= getattr(self, name) < math.inf:
                 msg = f"retry policy: {name} must be at least {least}, not {getattr(self, name)}"
                 raise ConfigurationError(msg)
 

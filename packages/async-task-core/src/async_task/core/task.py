@@ -55,15 +55,15 @@ class FunctionTask(Generic[P, R]):
         self.definition = definition
         self.name = definition.name
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> PendingCall[R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> PendingCall[R]:
         """Return the call with these arguments, to be configured and dispatched."""
         return PendingCall(self.definition, args, kwargs)
 
     @overload
-    async def dispatch(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]: ...
+    async def dispatch(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]: ...
     @overload
-    async def dispatch(self, *args: Any, delay: float, **kwargs: Any) -> TaskHandle[R]: ...
-    async def dispatch(self, *args: Any, **kwargs: Any) -> TaskHandle[R]:
+    async def dispatch(self, /, *args: Any, delay: float, **kwargs: Any) -> TaskHandle[R]: ...
+    async def dispatch(self, /, *args: Any, **kwargs: Any) -> TaskHandle[R]:
         """Send the task with these arguments; return once it is stored durably.
 
         `delay=` seconds may be given besides, unless the task has a parameter of that name: then
@@ -143,6 +143,7 @@ def task(
         if not inspect.isfunction(func):
             msg = f"@task is for functions, not for {func!r}; derive a class from Task instead"
             raise ConfigurationError(msg)
+        _check_runs(func)
         definition = TaskDefinition(
             name=name or qualified_name(func),
             aliases=tuple(aliases),
@@ -197,7 +198,8 @@ class Task(Fluent[R]):
     _task_id: str | None = None
     _attempts: int = 0
     _dispatched_at: datetime | None = None
-    _arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+    __arguments: tuple[tuple[Any, ...], dict[str, Any]]  # names no task can take for its own
+    __call: PendingCall[R] | None = None
 
     def __init_subclass__(
         cls, *, name: str | None = None, aliases: tuple[str, ...] | list[str] = (), **kwargs: Any
@@ -206,6 +208,7 @@ class Task(Fluent[R]):
         body = getattr(cls, cls._body)
         if getattr(body, "__isabstractmethod__", False):  # still a base class of tasks
             return
+        _check_runs(body)
         options = {field: getattr(cls, field) for field in TaskOptions.__dataclass_fields__}
         signature = inspect.signature(cls.__init__)
         parameters = list(signature.parameters.values())[1:]
@@ -222,13 +225,13 @@ class Task(Fluent[R]):
         default_registry.register_annotations(cls.__init__)
         default_registry.register_annotations(body)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self:
         """Remember what the constructor was given; that is what travels."""
         self = super().__new__(cls)
-        self._arguments = (args, kwargs)
+        self.__arguments = (args, kwargs)
         return self
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, /, **kwargs: Any) -> None:
         """Keep keywords as attributes.
 
         Raises:
@@ -256,15 +259,15 @@ class Task(Fluent[R]):
         return True
 
     def _pending(self) -> PendingCall[R]:
-        if self._definition is None:
-            msg = f"{type(self).__name__} has no handle(), so it is no task yet"
+        definition = self._definition
+        if definition is None:
+            msg = f"{type(self).__name__} has no {self._body}(), so it is no task yet"
             raise ConfigurationError(msg)
-        call = self.__dict__.get("_call")
-        if call is None:
+        if self.__call is None:
             # Kept, so that after an unknown outcome the same message goes out again.
-            call = self.__dict__["_call"] = PendingCall[R](self._definition, *self._arguments)
-            call.used = True
-        return call
+            self.__call = PendingCall[R](definition, *self.__arguments)
+            self.__call.used = True
+        return self.__call
 
 
 class SyncTask(Task[R]):
@@ -281,6 +284,15 @@ class SyncTask(Task[R]):
     async def handle(self) -> R:
         """Run `handle_sync` here, blocking; for unit tests."""
         return self.handle_sync()
+
+
+def _check_runs(body: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
+        msg = (
+            f"{qualified_name(body)} has a yield in it: calling it runs nothing of it, so it cannot"
+            " be a task; return a value instead"
+        )
+        raise ConfigurationError(msg)
 
 
 def _execution(func: Callable[..., Any]) -> Execution:
