@@ -14,6 +14,12 @@ LONGEST_S: Final = 2.0
 """Longest pause between tries, so that work goes on within 5 s of the backend's return."""
 
 
+def back_off_s(failures: int) -> float:
+    """Return the seconds to wait after so many failures in a row: 0.1 to 2, with jitter."""
+    longest = min(0.05 * 2.0 ** min(failures, 8), LONGEST_S)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
 class Outage:
     """Counts failures in a row of one kind of call."""
 
@@ -34,8 +40,7 @@ class Outage:
         if now - self._said_at >= SAY_EVERY_S:
             self._said_at = now
             log.warning("%s failed, trying again: %s: %s", self._what, type(error).__name__, error)
-        longest = min(0.05 * 2.0 ** min(self._failures, 8), LONGEST_S)
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        return back_off_s(self._failures)
 
     def recovered(self) -> None:
         """Note a success."""

@@ -109,6 +109,11 @@ class Session:
         self._at_once = asyncio.Event()
 
     @property
+    def spent(self) -> bool:
+        """Whether all of `max_tasks` were run."""
+        return self._remaining == 0
+
+    @property
     def running(self) -> int:
         """How many tasks are running."""
         return len(self._table.running)

@@ -80,6 +80,8 @@ class Worker:
         )
         self._session: Session | None = None
         self._stopped = asyncio.Event()
+        self.working = asyncio.Event()
+        """Set once tasks are taken."""
 
     async def start(self) -> None:
         """Work until SIGTERM or SIGINT, `stop()`, `max_tasks` or an empty queue says to stop.
@@ -116,6 +118,11 @@ class Worker:
         """How many tasks run. After the end: threads that a task never gave back."""
         return self._session.running if self._session is not None else 0
 
+    @property
+    def spent(self) -> bool:
+        """Whether it has run all of its `max_tasks`."""
+        return self._session is not None and self._session.spent
+
     async def _connected(self) -> bool:
         outage = Outage(f"connecting to {self._queue_driver.name}")
         while not self._stopped.is_set():
@@ -150,6 +157,7 @@ class Worker:
             )
             if self._stopped.is_set():
                 self._session.stop()
+            self.working.set()
             await self._session.run()
         log.info("stopped")
 
