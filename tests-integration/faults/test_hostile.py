@@ -28,6 +28,7 @@ FIXED = [
     b"\x00",
     pack_plain(None),
     pack_plain("task"),
+    pack_plain(b"\x02 is no newer version"),
     pack_plain(NOTHING),
     pack_plain([0, "faults.nap", b"", 0, None]),
     pack_plain([True, "faults.nap", b"", 0, None]),

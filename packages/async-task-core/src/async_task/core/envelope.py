@@ -54,6 +54,8 @@ def unpack(body: bytes) -> Envelope:
     """
     try:
         fields: Any = unpack_plain(body)
+        if type(fields) is not list:  # of a byte string, too, the first element is a number
+            raise TypeError(f"{type(fields).__name__} instead of an array")
         version = fields[0]
         if type(version) is int and version > VERSION:
             raise UnknownTaskError(f"envelope version {version} is newer than {VERSION}")
