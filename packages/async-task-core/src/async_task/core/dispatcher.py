@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from async_task.config import get_global_config
 from async_task.core.batching import EnqueueBatcher
 from async_task.core.clock import wall_ms
 from async_task.core.codec import codec
 from async_task.core.envelope import Envelope
+from async_task.core.events import EventKind, TaskEvent, emit, listeners
 from async_task.core.handle import TaskHandle
 from async_task.core.ids import id_bytes, id_text, new_id
+from async_task.core.middleware import dispatch_is_wrapped, wrapped_send
 from async_task.core.outcome import Outcome, TaskStatus
 from async_task.core.queue_driver import QueueDriver
 from async_task.core.results import ResultWaiter
@@ -70,15 +72,11 @@ class Dispatcher:
             call = call.on_queue(queue)
         if delay is not None:
             call = call.delay(delay)
-        message = self._message(call, given.message_id)
-        await self.driver.connect()
+        call.message_id = given.message_id
         try:
-            await self._batcher.submit(message)
-        except (OutcomeUnknownError, asyncio.CancelledError):
-            given.message_id = message.id
-            raise
-        given.message_id = None
-        return self._handle(call, message)
+            return await wrapped_send(self._send)(call)
+        finally:
+            given.message_id = call.message_id
 
     async def dispatch_many(self, tasks: Iterable[Fluent[R]]) -> list[TaskHandle[R] | Exception]:
         """Send tasks in as few round trips as the driver permits.
@@ -87,12 +85,15 @@ class Dispatcher:
             One entry per task, aligned: its handle, or the error that `dispatch` would have
             raised. Tasks that cannot be sent as they are keep none of the others back.
         """
+        if dispatch_is_wrapped():
+            sent = await asyncio.gather(*map(self.dispatch, tasks), return_exceptions=True)
+            return [outcome for outcome in sent if _is_outcome(outcome)]
         outcomes: list[TaskHandle[R] | Exception] = []
         calls: dict[int, tuple[PendingCall[R], Message]] = {}
         for position, task in enumerate(tasks):
             call = _call_of(task)
             try:
-                message = self._message(call, call.message_id)
+                message = self._message(call)
             except Exception as exc:
                 outcomes.append(exc)
             else:
@@ -103,6 +104,8 @@ class Dispatcher:
             call.message_id = message.id if isinstance(error, OutcomeUnknownError) else None
             if error is not None:
                 outcomes[position] = error
+            elif listeners:
+                emit(_dispatched(call, message))
         return outcomes
 
     async def result(self, task_id: str, timeout: float | None = None) -> object:
@@ -160,6 +163,19 @@ class Dispatcher:
         await self._batcher.drain()
         await self.driver.disconnect()
 
+    async def _send(self, call: PendingCall[Any]) -> TaskHandle[Any]:
+        message = self._message(call)
+        await self.driver.connect()
+        try:
+            await self._batcher.submit(message)
+        except (OutcomeUnknownError, asyncio.CancelledError):
+            call.message_id = message.id
+            raise
+        call.message_id = None
+        if listeners:
+            emit(_dispatched(call, message))
+        return self._handle(call, message)
+
     async def _sent(self, messages: list[Message]) -> list[DriverError | None]:
         try:
             await self.driver.connect()
@@ -176,7 +192,7 @@ class Dispatcher:
             result_ttl_ms=options.result_ttl_ms(self._config),
         )
 
-    def _message(self, call: PendingCall[Any], message_id: bytes | None) -> Message:
+    def _message(self, call: PendingCall[Any]) -> Message:
         call.used = True
         task, options = call.definition, call.options
         task.check(call.args, call.kwargs)
@@ -198,7 +214,7 @@ class Dispatcher:
             )
             raise MessageTooLargeError(msg)
         return Message(
-            message_id or new_id(),
+            call.message_id or new_id(),
             options.queue or task.options.queue or self._config.default_queue,
             body,
             options.priority,
@@ -228,6 +244,21 @@ def _value(task_id: str, outcome: Outcome) -> object:
     raise TaskFailedError(
         msg, reason=reason, type=name, traceback="" if failure is None else failure.traceback
     )
+
+
+def _dispatched(call: PendingCall[Any], message: Message) -> TaskEvent:
+    return TaskEvent(
+        kind=EventKind.DISPATCHED,
+        task_id=id_text(message.id),
+        task=call.definition.name,
+        queue=message.queue,
+    )
+
+
+def _is_outcome(outcome: TaskHandle[R] | BaseException) -> TypeGuard[TaskHandle[R] | Exception]:
+    if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+        raise outcome
+    return True
 
 
 def _call_of(task: Fluent[R]) -> PendingCall[R]:

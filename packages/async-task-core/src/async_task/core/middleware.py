@@ -65,6 +65,11 @@ def remove_middleware(middleware: Middleware) -> None:
             chain.remove(middleware)
 
 
+def dispatch_is_wrapped() -> bool:
+    """Say whether any middleware wraps dispatches."""
+    return bool(_sending)
+
+
 def wrapped_send(send: Send) -> Send:
     """Return `send` with every middleware around it; itself if there is none."""
     for middleware in reversed(_sending):

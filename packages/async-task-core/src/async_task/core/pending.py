@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from async_task.config import check_queue
 from async_task.core.dispatcher import get_dispatcher
+from async_task.core.sync import run_sync
 from async_task.errors import ConfigurationError, TaskError
 
 if TYPE_CHECKING:
@@ -101,6 +102,14 @@ class Fluent(Generic[R]):
         """
         call = self._pending()
         return await get_dispatcher(call.definition.options.driver).dispatch(call)
+
+    def dispatch_sync(self) -> TaskHandle[R]:
+        """Send it from code without an event loop, waiting until it is stored; as `dispatch`.
+
+        Raises:
+            ConfigurationError: An event loop runs in this thread; await `dispatch` there.
+        """
+        return run_sync(self.dispatch)
 
 
 class PendingCall(Fluent[R]):

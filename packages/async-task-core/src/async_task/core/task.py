@@ -82,6 +82,10 @@ class FunctionTask(Generic[P, R]):
             return await (call if delay is None else call.delay(delay)).dispatch()
         return await PendingCall[R](self.definition, args, kwargs).dispatch()
 
+    def dispatch_sync(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
+        """Send the task from code without an event loop; options are chained on a call."""
+        return PendingCall[R](self.definition, args, kwargs).dispatch_sync()
+
     def __repr__(self) -> str:
         return f"<task {self.name!r}>"
 
