@@ -6,7 +6,7 @@ import inspect
 import math
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from async_task.config import check_queue
 from async_task.core.retry import LONGEST_DELAY_S, RetryPolicy
@@ -28,6 +28,10 @@ class Execution(Enum):
     """In the worker's thread pool."""
     PROCESS = "process"
     """In a child process of the worker."""
+
+
+Terms: TypeAlias = tuple[RetryPolicy, float | None, int | None]
+"""Retry policy, time limit of one run in seconds, and how long its outcome is kept in ms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +81,14 @@ class TaskOptions:
                 raise ConfigurationError(msg)
         self._policy(0, 0.0)  # raises for values that cannot be
 
-    def policy(self, config: Config, *, delay_s: float | None = None) -> RetryPolicy:
-        """Return the retry policy under a configuration; `delay_s` is what the caller chose."""
-        delay = delay_s if delay_s is not None else self.retry_delay
-        return self._policy(
+    def terms(self, config: Config) -> Terms:
+        """Return what holds for every run under a configuration."""
+        policy = self._policy(
             _or(self.max_retries, config.default_max_retries),
-            _or(delay, config.default_retry_delay),
+            _or(self.retry_delay, config.default_retry_delay),
         )
+        timeout_s = _or(self.timeout, config.default_timeout) or None
+        return policy, timeout_s, self.result_ttl_ms(config)
 
     def _policy(self, max_retries: int, delay: float) -> RetryPolicy:
         return RetryPolicy(
@@ -95,10 +100,6 @@ class TaskOptions:
             retry_on=self.retry_on,
             fail_on=self.fail_on,
         )
-
-    def timeout_s(self, config: Config) -> float | None:
-        """Return the time limit of one run under a configuration, in seconds; None for none."""
-        return _or(self.timeout, config.default_timeout) or None
 
     def result_ttl_ms(self, config: Config) -> int | None:
         """Return how long results are kept under a configuration, in ms; None for not at all."""

@@ -12,7 +12,7 @@ a newer writer may add some; a change that old readers must not ignore raises th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from async_task.errors import DecodeError, UnknownTaskError
 from async_task.serialization.plain import UNREADABLE, pack_plain, unpack_plain
@@ -56,7 +56,7 @@ def unpack(body: bytes) -> Envelope:
         read = unpack_plain(body)
         if not isinstance(read, list):  # of a byte string, too, the first element is a number
             raise TypeError(f"{type(read).__name__} instead of an array")
-        fields = cast("list[Any]", read)
+        fields: list[Any] = read
         version = fields[0]
         if type(version) is int and version > VERSION:
             raise UnknownTaskError(f"envelope version {version} is newer than {VERSION}")

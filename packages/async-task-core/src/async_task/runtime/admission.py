@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from async_task.core.clock import wall_ms
@@ -24,6 +25,7 @@ from async_task.spi.messages import Lease, Reject, Release
 
 if TYPE_CHECKING:
     from async_task.config import Config
+    from async_task.core.definition import TaskDefinition, Terms
     from async_task.core.registry import Registry
 
 log = logging.getLogger("async_task.worker")
@@ -45,6 +47,7 @@ class Admission:
         self._registry = registry
         self._config = config
         self._said: dict[str, float] = {}
+        self._terms: dict[TaskDefinition, Terms] = {}
 
     def judge(self, lease: Lease, deadline: float) -> Attempt | Release | Reject:
         """Return an attempt to run until `deadline`, or how to settle what cannot be run."""
@@ -59,6 +62,10 @@ class Admission:
             return self._put_off(lease, history, exc)
         except DecodeError as exc:
             return rejection(lease, history, DeadReason.BAD_PAYLOAD, exc)
+        terms = self._terms.get(definition)
+        if terms is None:
+            terms = self._terms[definition] = definition.options.terms(self._config)
+        policy, timeout_s, result_ttl_ms = terms
         delay_ms = envelope.retry_delay_ms
         attempt = Attempt(
             lease,
@@ -66,11 +73,9 @@ class Admission:
             definition=definition,
             envelope=envelope,
             history=history,
-            policy=definition.options.policy(
-                self._config, delay_s=None if delay_ms is None else delay_ms / 1000
-            ),
-            timeout_s=definition.options.timeout_s(self._config),
-            result_ttl_ms=definition.options.result_ttl_ms(self._config),
+            policy=policy if delay_ms is None else replace(policy, delay=delay_ms / 1000),
+            timeout_s=timeout_s,
+            result_ttl_ms=result_ttl_ms,
         )
         attempt.doom = _doom(attempt)
         return attempt
