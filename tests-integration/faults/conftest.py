@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faults.backends import BACKENDS, Backend
+from faults.bench import Bench
 from faults.scene import Scene
 
 if TYPE_CHECKING:
@@ -53,4 +54,12 @@ async def scene(backend: Backend, tmp_path: Path) -> AsyncIterator[Scene]:
     """A fresh store and everything around it."""
     with backend.store(tmp_path) as store:
         async with Scene.on(store, tmp_path) as made:
+            yield made
+
+
+@pytest.fixture(params=BACKENDS, ids=str)
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    """A fresh store of every backend, to be used within this process."""
+    with request.param.store(tmp_path) as store:
+        async with Bench(store) as made:
             yield made

@@ -101,7 +101,14 @@ class Executor:
         if attempt.definition.execution is Execution.THREAD and self._threads is not None:
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, context.run, body)
+            outcome = functools.partial(context.run, _outcome, body)
+            value, error = await loop.run_in_executor(self._threads, outcome)
+            if error is None:
+                return value
+            try:
+                raise error
+            finally:
+                del error  # this frame is in its traceback
         value = body()
         return await value if inspect.isawaitable(value) else value
 
@@ -129,6 +136,18 @@ class Executor:
             return await children.run(lease, alone=True, fault=fault)
         except (ChildDiedError, OSError):
             return await ending.failed(attempt, None, fault.error())
+
+
+def _outcome(body: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """Run `body` in a thread; return what it returned, or raised.
+
+    A future cannot hand over everything that can be raised: StopIteration leaves it pending for
+    ever (Python 3.11), GeneratorExit ends whoever awaits it.
+    """
+    try:
+        return body(), None
+    except BaseException as exc:
+        return None, exc
 
 
 async def _unbound(attempt: Attempt, error: BaseException) -> Settlement | None:
