@@ -161,10 +161,7 @@ def test_options_of_a_class_are_inherited_and_overridden() -> None:
 
 def test_what_a_task_leaves_open_follows_the_configuration() -> None:
     config = Config(default_max_retries=7, default_retry_delay=8, default_timeout=9)
-    policy = TaskOptions().policy(config)
-    assert (policy.max_retries, policy.delay) == (7, 8.0)
-    assert TaskOptions().timeout_s(config) == 9.0
-    own = TaskOptions(max_retries=0, retry_delay=0, timeout=0)
-    assert (own.policy(config).max_retries, own.policy(config).delay) == (0, 0)
-    assert own.timeout_s(config) is None
-    assert own.policy(config, delay_s=5).delay == 5
+    policy, timeout_s, _ = TaskOptions().terms(config)
+    assert (policy.max_retries, policy.delay, timeout_s) == (7, 8.0, 9.0)
+    policy, timeout_s, _ = TaskOptions(max_retries=0, retry_delay=0, timeout=0).terms(config)
+    assert (policy.max_retries, policy.delay, timeout_s) == (0, 0, None)

@@ -56,7 +56,7 @@ def unpack(body: bytes) -> Envelope:
         read = unpack_plain(body)
         if not isinstance(read, list):  # of a byte string, too, the first element is a number
             raise TypeError(f"{type(read).__name__} instead of an array")
-        fields: list[Any] = read
+        fields: list[Any] = read  # pyright: ignore[reportUnknownVariableType] - mypy narrows
         version = fields[0]
         if type(version) is int and version > VERSION:
             raise UnknownTaskError(f"envelope version {version} is newer than {VERSION}")
