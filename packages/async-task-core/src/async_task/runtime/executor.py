@@ -101,8 +101,7 @@ class Executor:
         if attempt.definition.execution is Execution.THREAD and self._threads is not None:
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
-            outcome = functools.partial(context.run, _outcome, body)
-            value, error = await loop.run_in_executor(self._threads, outcome)
+            value, error = await loop.run_in_executor(self._threads, _outcome, context, body)
             if error is None:
                 return value
             try:
@@ -138,14 +137,16 @@ class Executor:
             return await ending.failed(attempt, None, fault.error())
 
 
-def _outcome(body: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+def _outcome(
+    context: contextvars.Context, body: Callable[[], Any]
+) -> tuple[Any, BaseException | None]:
     """Run `body` in a thread; return what it returned, or raised.
 
     A future cannot hand over everything that can be raised: StopIteration leaves it pending for
     ever (Python 3.11), GeneratorExit ends whoever awaits it.
     """
     try:
-        return body(), None
+        return context.run(body), None
     except BaseException as exc:
         return None, exc
 
