@@ -13,7 +13,7 @@ from async_task.core.ids import id_bytes, id_text
 from async_task.errors import SerializationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
     from async_task.spi.facets import DeadLetters
@@ -64,10 +64,11 @@ class DeadTask:
 
 
 class DeadTasks:
-    """The dead letters of one backend."""
+    """The dead letters of one backend, which is connected to when it is first needed."""
 
-    def __init__(self, facet: DeadLetters) -> None:
+    def __init__(self, facet: DeadLetters, connect: Callable[[], Awaitable[None]]) -> None:
         self._facet = facet
+        self._connect = connect
 
     async def browse(
         self,
@@ -97,6 +98,7 @@ class DeadTasks:
 
     async def get(self, queue: str, task_id: str) -> DeadTask | None:
         """Read one, or None if it is not there."""
+        await self._connect()
         letter = (await self._facet.get(queue, [id_bytes(task_id)]))[0]
         return None if letter is None else _dead_task(letter)
 
@@ -135,6 +137,7 @@ class DeadTasks:
     ) -> int:
         """Delete dead letters for good; arguments and result as for `requeue`."""
         if ids is None and task is None and reason is None:
+            await self._connect()
             return await self._facet.purge(queue)
         deleted = 0
         async for page in self._pages(queue, ids, task, reason):
@@ -146,6 +149,7 @@ class DeadTasks:
     ) -> AsyncIterator[Sequence[DeadLetter]]:
         page: list[DeadLetter] = []
         if ids is not None:
+            await self._connect()
             wanted = [id_bytes(task_id) for task_id in ids]
             page = [letter for letter in await self._facet.get(queue, wanted) if letter is not None]
             page = [letter for letter in page if _matches(letter, task, reason)]
@@ -161,6 +165,7 @@ class DeadTasks:
     async def _matching(
         self, queue: str, after: bytes | None, task: str | None, reason: str | None
     ) -> AsyncIterator[DeadLetter]:
+        await self._connect()
         while page := await self._facet.browse(queue, limit=_PAGE, after=after):
             for letter in page:
                 if _matches(letter, task, reason):

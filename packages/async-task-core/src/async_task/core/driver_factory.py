@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from async_task.config import Config
+from async_task.config import Config, setting_rows
 from async_task.core.queue_driver import QueueDriver
 from async_task.plugins.manager import plugins, resolve
 from async_task.settings import rows_of
@@ -31,5 +31,8 @@ class DriverFactory:
         """
         cls = resolve(plugins().driver(driver_type).settings)
         keywords = {row.field: keyword for keyword, row in rows_of(driver_type, cls).items()}
+        for name in settings:
+            if name not in keywords and name not in setting_rows():
+                keywords[name] = f"{driver_type}_{name}"  # so that the nearest one is found
         values = {keywords.get(name, name): value for name, value in settings.items()}
         return QueueDriver.from_config(Config(**values, driver=driver_type))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from async_task.config import Config, check_queue
 from async_task.core.dead_letters import DeadTasks
-from async_task.errors import UnsupportedError
+from async_task.errors import ConfigurationError, UnsupportedError
 from async_task.plugins.manager import resolve
 from async_task.spi.driver import DriverOptions
 
@@ -43,6 +43,10 @@ class QueueDriver:
         """Make the driver a configuration chooses, or the one named; does no I/O."""
         chosen = config if name is None else config.replace(driver=name)
         info = chosen.driver_info()
+        own = _own_visibility(chosen, info.name)
+        if own is not None and own < 1:
+            msg = f"{info.name}_visibility_timeout_seconds must be at least 1, not {own}"
+            raise ConfigurationError(msg)
         options = DriverOptions(
             namespace=chosen.namespace, op_timeout_ms=int(chosen.op_timeout * 1000)
         )
@@ -52,7 +56,7 @@ class QueueDriver:
     @property
     def visibility_ms(self) -> int:
         """How long this driver's leases hold without renewal, in milliseconds."""
-        own = getattr(self.config, f"{self.name}_visibility_timeout_seconds", None)
+        own = _own_visibility(self.config, self.name)
         return int((own or self.config.visibility_timeout) * 1000)
 
     @property
@@ -64,7 +68,7 @@ class QueueDriver:
         """
         if self.driver.dead_letters is None:
             raise self.unsupported("dead_letters", "keeps no dead letters")
-        return DeadTasks(self.driver.dead_letters)
+        return DeadTasks(self.driver.dead_letters, self.connect)
 
     async def connect(self) -> None:
         """Open the backend.
@@ -146,3 +150,7 @@ class QueueDriver:
 
     def __repr__(self) -> str:
         return f"<QueueDriver {self.name}>"
+
+
+def _own_visibility(config: Config, name: str) -> int | None:
+    return getattr(config, f"{name}_visibility_timeout_seconds", None)
