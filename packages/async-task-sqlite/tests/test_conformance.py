@@ -10,8 +10,9 @@ from async_task.testing.conformance import DriverConformance
 from async_task.testing.harness import DriverHarness
 from async_task_sqlite import plugin
 from async_task_sqlite.driver import SqliteDriver
+from async_task_sqlite.mailboxes import Mailboxes
 from async_task_sqlite.settings import SqliteSettings
-from async_task_sqlite.wakeup import MESSAGES, RESULTS, Mailboxes
+from async_task_sqlite.wakeup import MESSAGES, RESULTS
 
 
 class SqliteHarness(DriverHarness):

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from async_task.spi.errors import ConfigurationError
+from async_task_sqlite.place import file_system
 from async_task_sqlite.settings import SqliteSettings
 
 
@@ -59,3 +60,16 @@ def test_declaring_imports_no_driver() -> None:
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout == "none\n"
+
+
+def test_the_file_system_of_a_directory_is_that_of_its_innermost_mount() -> None:
+    mounts = (
+        "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        "30 22 0:40 / /srv rw - nfs4 host:/srv rw\n"
+        "31 30 8:2 / /srv/local\\040disk rw,relatime - xfs /dev/sdb1 rw\n"
+    )
+    assert file_system("/var/lib", mounts) == "ext4"
+    assert file_system("/srv", mounts) == "nfs4"
+    assert file_system("/srv/app", mounts) == "nfs4"
+    assert file_system("/srvice", mounts) == "ext4"
+    assert file_system("/srv/local disk/app", mounts) == "xfs"

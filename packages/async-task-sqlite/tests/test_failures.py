@@ -89,7 +89,7 @@ async def test_a_namespace_is_a_table_prefix() -> None:
 
 
 async def test_a_driver_that_is_not_open_says_so(make: Make) -> None:
-    with pytest.raises(ConfigurationError, match="await its open"):
+    with pytest.raises(DriverError, match="await its open"):
         await make().ping()
 
 

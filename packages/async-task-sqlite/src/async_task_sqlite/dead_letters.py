@@ -54,11 +54,10 @@ class SqliteDeadLetters:
 
     async def purge(self, queue: str, ids: Sequence[bytes] | None = None) -> int:
         """Delete the dead letters named, or all of the queue; returns how many."""
-        q = self._store.queries
-
-        def purge(db: sqlite3.Connection) -> int:
-            if ids is None:
-                return db.execute(q.purge_dead, {"queue": queue}).rowcount
-            return max(0, db.executemany(q.purge_dead_id, [(i, queue) for i in ids]).rowcount)
-
-        return await self._store.connection.write(purge)
+        q, connection = self._store.queries, self._store.connection
+        if ids is None:
+            return await connection.write_bulk(q.purge_dead, {"queue": queue})
+        rows = [(i, queue) for i in ids]
+        return await connection.write(
+            lambda db: max(0, db.executemany(q.purge_dead_id, rows).rowcount)
+        )

@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from async_task.spi.driver import BaseDriver
-from async_task.spi.errors import ConfigurationError
 from async_task.spi.messages import QueueStats
 
 from async_task_sqlite import rows
-from async_task_sqlite.connection import Connection
+from async_task_sqlite.connection import BULK, Connection
 from async_task_sqlite.consumer import SqliteConsumer
 from async_task_sqlite.control import SqliteControl
 from async_task_sqlite.dead_letters import SqliteDeadLetters
 from async_task_sqlite.keeper import SqliteKeeper
 from async_task_sqlite.leases import reclaim, repeated
+from async_task_sqlite.place import check_place
 from async_task_sqlite.plugin import CAPABILITIES
 from async_task_sqlite.queries import Queries
 from async_task_sqlite.results import SqliteResults
@@ -35,22 +35,8 @@ if TYPE_CHECKING:
 
     from async_task_sqlite.settings import SqliteSettings
 
-_OUTLIVED_LIMIT = 1000
-"""Most results dropped by one `maintain`."""
-
-
-def _check_place(path: str) -> None:
-    """Refuse a place where no file can be, which SQLite only calls unable to open."""
-    directory = os.path.dirname(path)
-    if not os.path.isdir(directory):
-        raise ConfigurationError(
-            f"the directory of sqlite_path, {directory}, does not exist; make it first"
-        )
-    if os.path.isdir(path):
-        raise ConfigurationError(
-            f"sqlite_path {path} is a directory; name a file, for example "
-            f"{os.path.join(path, 'async-task.db')}"
-        )
+_TIDY_AT_MOST = 20
+"""Transactions of one `maintain`, so that 20,000 results a second can be dropped."""
 
 
 def _wall_clock_ms() -> int:
@@ -97,7 +83,7 @@ class SqliteDriver(BaseDriver):
                 version of this package made its tables.
             DriverError: It cannot be opened now.
         """
-        _check_place(self._path)
+        check_place(self._path)
         await self._connection.open()
 
     async def close(self) -> None:
@@ -172,14 +158,15 @@ class SqliteDriver(BaseDriver):
             outlived = db.execute(q.outlived, {"now": now}).fetchone()
             return outlived is None and (end is None or end[0] > now)
 
-        def drop(db: sqlite3.Connection) -> None:
+        def tidy(db: sqlite3.Connection) -> int:
             now = self._now_ms()
             reclaim(db, q, now)
-            db.execute(q.drop_outlived, {"now": now, "limit": _OUTLIVED_LIMIT})
+            return db.execute(q.drop_outlived, {"now": now, "limit": BULK}).rowcount
 
         def maintain(session: Session) -> None:
-            if not session.read(idle):
-                session.write(drop, durable=False)
+            for _ in range(_TIDY_AT_MOST):
+                if session.read(idle) or session.write(tidy, durable=False) < BULK:
+                    break
 
         await self._connection.run(maintain)
 
@@ -202,9 +189,8 @@ class SqliteDriver(BaseDriver):
         return await self._connection.read(count)
 
     async def purge(self, queue: str) -> int:
-        """Delete what is ready or delayed in a queue; returns how many."""
-        sql = self._queries.purge
-        return await self._connection.write(lambda db: db.execute(sql, {"queue": queue}).rowcount)
+        """Delete what is ready or delayed in a queue; returns how many. See `write_bulk`."""
+        return await self._connection.write_bulk(self._queries.purge, {"queue": queue})
 
     def _make_connection(self, schema: Schema | None) -> Connection:
         return Connection(

@@ -118,7 +118,11 @@ class Queries:
     count_dead: str = """
         SELECT count(*) FROM "$messages" WHERE queue = :queue AND died_at IS NOT NULL
     """
-    purge: str = f'DELETE FROM "$messages" WHERE queue = :queue AND {_WAITING}'
+    purge: str = f"""
+        DELETE FROM "$messages" WHERE seq IN (
+            SELECT seq FROM "$messages" WHERE queue = :queue AND {_WAITING} LIMIT :limit
+        )
+    """
 
     # Dead letters. A seek per page or id.
     browse_dead: str = f"""
@@ -131,7 +135,11 @@ class Queries:
             state = ?, deliveries = 0, crashes = 0
         WHERE id = ? AND queue = ? AND died_at IS NOT NULL
     """
-    purge_dead: str = 'DELETE FROM "$messages" WHERE queue = :queue AND died_at IS NOT NULL'
+    purge_dead: str = """
+        DELETE FROM "$messages" WHERE seq IN (
+            SELECT seq FROM "$messages" WHERE queue = :queue AND died_at IS NOT NULL LIMIT :limit
+        )
+    """
     purge_dead_id: str = """
         DELETE FROM "$messages" WHERE id = ? AND queue = ? AND died_at IS NOT NULL
     """

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from async_task.spi.errors import ConfigurationError, DriverTimeoutError
@@ -75,7 +76,8 @@ class Session:
     def interrupt(self) -> None:
         """Make the statement that is running fail; callable from any thread."""
         if (db := self._db) is not None:
-            db.interrupt()
+            with suppress(sqlite3.ProgrammingError):  # closed meanwhile
+                db.interrupt()
 
     def close(self) -> None:
         """Close the connection; the next `run` makes another."""
