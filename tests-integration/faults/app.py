@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from async_task import ReleaseTask, current_context, task
+from async_task import ReleaseTask, Task, current_context, task
 
 from faults.history import Event, History, Kind, now_ns
 from faults.waiting import until
@@ -83,6 +83,17 @@ def hold_thread(gate: str) -> None:
             time.sleep(0.02)
 
 
+@task(name="faults.hold_deaf")
+async def hold_deaf(gate: str) -> None:
+    """Run until the gate opens; swallow what would end it sooner."""
+    with recorded():
+        closed = True
+        while closed:
+            with contextlib.suppress(asyncio.CancelledError):
+                await opened(gate)
+                closed = False
+
+
 @task(name="faults.block_asleep")
 async def block_asleep(seconds: float) -> None:
     """Block the event loop, leaving the interpreter to other threads."""
@@ -111,3 +122,28 @@ async def freeze_once(gate: str) -> None:
     with recorded():
         await opened(gate)
         raise ValueError("the second delivery failed")
+
+
+@task(name="faults.poison")
+async def poison(number: int) -> None:
+    """End the process by this signal, or by an exit without clean-up for 0."""
+    record(Kind.START)
+    record(Kind.CRASHED)
+    if number:
+        os.kill(os.getpid(), number)
+    os._exit(1)
+
+
+class Mourned(Task[None], name="faults.mourned"):
+    """Fails; the first time its process dies while it is told so."""
+
+    max_retries = 0
+
+    async def handle(self) -> None:
+        with recorded():
+            raise ValueError("to be told of")
+
+    async def failed(self, exception: Exception) -> None:
+        if current_context().deliveries == 1:
+            os._exit(1)
+        record(Kind.MOURNED)

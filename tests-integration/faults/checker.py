@@ -16,7 +16,7 @@ EARLY_NS = 5_000_000
 """How much sooner a task may seem to start: the store's wall clock counts whole milliseconds, and
 is slewed by up to 0.05 % against the boot-time clock of the history."""
 
-_ENDS = {Kind.DONE, Kind.FAILED, Kind.RELEASED, Kind.CANCELLED}
+_ENDS = {Kind.DONE, Kind.FAILED, Kind.RELEASED, Kind.CANCELLED, Kind.CRASHED}
 _FOREVER = 1 << 62
 
 
@@ -138,7 +138,7 @@ class Checker:
 
     def _attributed(self, run: Run, again_ns: int) -> bool:
         end = run.end if run.end is not None and run.end.at_ns <= again_ns else None
-        if end is not None and end.kind in (Kind.FAILED, Kind.RELEASED):
+        if end is not None and end.kind in (Kind.FAILED, Kind.RELEASED, Kind.CRASHED):
             return True
         if end is not None and end.kind is Kind.DONE:
             # Its settlement may have been lost with the process, but only while the lease held.

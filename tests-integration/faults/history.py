@@ -28,6 +28,10 @@ class Kind(StrEnum):
     """The handler asked to be put back."""
     CANCELLED = "cancelled"
     """The worker cancelled the handler."""
+    CRASHED = "crashed"
+    """The handler is about to end its own process."""
+    MOURNED = "mourned"
+    """The task's `failed` ran to its end."""
 
     KILLED = "killed"
     """The process is dead, by kill -9."""

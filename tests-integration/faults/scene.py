@@ -136,8 +136,9 @@ class Scene:
     def violations(
         self, *, dead: Sequence[str] | set[str] = (), left: int = 0, recover_s: float | None = None
     ) -> list[Violation]:
-        """Return which promises were not kept; see `Checker`."""
+        """Return which promises were not kept, see `Checker`; no worker may have shown an error."""
         checker = Checker(
             self.history.events(), lease_s=LEASE_S, dead=dead, left=left, recover_s=recover_s
         )
-        return checker.violations()
+        errors = [log for log in self.fleet.logs if "Traceback" in log]
+        return checker.violations() + [Violation("traceback", "-", log[-3000:]) for log in errors]

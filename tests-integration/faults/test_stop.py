@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from async_task.core.history import History as Memory
 
-from faults.app import hold, hold_thread, nap
+from faults.app import hold, hold_deaf, hold_thread, nap
 from faults.history import Kind
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ async def test_a_second_signal_ends_at_once(scene: Scene) -> None:
     assert scene.violations(left=1) == []
 
 
-async def test_a_thread_that_will_not_end_keeps_nobody(scene: Scene) -> None:
+async def test_tasks_that_will_not_end_keep_nobody(scene: Scene) -> None:
     grace = 0.5
     (worker,) = await scene.fleet.started(1, grace=grace)
-    await scene.dispatch([hold_thread(scene.gate("end"))])
-    await scene.seen(Kind.START, 1)
+    await scene.dispatch([hold_thread(scene.gate("end")), hold_deaf(scene.gate("end"))])
+    await scene.seen(Kind.START, 2)
     worker.terminate()
     assert await worker.ended(within_s=grace + 5) == 0
-    await uncharged(scene, count=1)
+    await uncharged(scene, count=2)
     scene.open("end")
     scene.fleet.start()
     await scene.drained()

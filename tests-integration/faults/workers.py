@@ -97,16 +97,21 @@ class Fleet:
         self._config = config
         self._history = history
         self._all: list[WorkerProcess] = []
+        self._logs: list[Path] = []
 
-    @property
-    def living(self) -> list[WorkerProcess]:
-        """Those that have not ended."""
-        return [worker for worker in self._all if worker.exit_code is None]
+    def mend(self) -> int:
+        """Replace workers that have died, as a supervisor would; return how many there were."""
+        dead = [worker for worker in self._all if worker.exit_code is not None]
+        for worker in dead:
+            self._history.record(Kind.KILLED, pid=worker.pid)
+            self._all.remove(worker)
+            self.start()
+        return len(dead)
 
     @property
     def logs(self) -> list[str]:
         """What each has printed."""
-        return [worker.log for worker in self._all]
+        return [log.read_text() for log in self._logs]
 
     def start(
         self,
@@ -126,7 +131,8 @@ class Fleet:
             HISTORY: str(self._history.path),
             "PYTHONPATH": str(Path(__file__).parents[1]),
         }
-        log = self._history.path.with_name(f"worker-{len(self._all)}.log")
+        log = self._history.path.with_name(f"worker-{len(self._logs)}.log")
+        self._logs.append(log)
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "faults.worker", json.dumps(options)],

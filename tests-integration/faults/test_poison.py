@@ -1,0 +1,63 @@
+"""Tasks that take their process down: each ends as poison, and those beside it come through."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from faults.app import Mourned, nap, poison
+from faults.history import Kind
+from faults.waiting import until
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from faults.scene import Scene
+
+pytestmark = pytest.mark.anyio
+
+KILLERS = [0, signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT, 0]
+
+
+async def test_poison_dies_alone(
+    scene: Scene, size: Callable[[int, int], int], chance: random.Random
+) -> None:
+    poisons, count = size(1, len(KILLERS)), size(40, 500)
+    calls = [poison(number) for number in KILLERS[:poisons]]
+    calls += [nap(chance.uniform(0.05, 0.2)) for _ in range(count)]
+    chance.shuffle(calls)
+    await scene.fleet.started(2)
+    ids = await scene.dispatch(calls)
+    deaths = 0
+
+    async def drained() -> bool:
+        nonlocal deaths
+        deaths += scene.fleet.mend()
+        return not await scene.waiting()
+
+    await until(drained, "an empty store")
+    letters = await scene.driver.dead_letters.browse("default")
+    assert [(letter.reason, letter.task) for letter in letters] == [
+        ("poison", "faults.poison")
+    ] * poisons
+    assert {letter.deliveries for letter in letters} == {4}
+    assert deaths <= 2 * poisons
+    assert scene.history.count(Kind.DONE, ids) == count
+    assert scene.violations(dead={letter.id for letter in letters}) == []
+
+
+async def test_failed_runs_although_the_worker_died_of_it(scene: Scene) -> None:
+    await scene.fleet.started(1)
+    ids = await scene.dispatch([Mourned().delay(0)])
+
+    def mourned() -> bool:
+        scene.fleet.mend()
+        return scene.history.count(Kind.MOURNED) == 1
+
+    await until(mourned, "failed() has run")
+    await scene.drained()
+    assert await scene.dead() == ids
+    assert scene.violations(dead=ids) == []
