@@ -102,13 +102,14 @@ class Executor:
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
             value, error = await loop.run_in_executor(self._threads, _outcome, context, body)
-            if error is None:
-                return value
             try:
-                raise error
+                if error is not None:
+                    raise error
             finally:
                 del error  # this frame is in its traceback
-        value = body()
+        else:
+            value = body()
+        # A coroutine function behind a decorator that is none looks like a function.
         return await value if inspect.isawaitable(value) else value
 
     async def _isolated(self, children: Children, attempt: Attempt) -> Settlement | None:
