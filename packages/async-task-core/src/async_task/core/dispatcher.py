@@ -281,6 +281,8 @@ class _LoopDispatchers:
             self._guard.__anext__().send(None)
 
     def get(self, driver: str | QueueDriver | None) -> Dispatcher:
+        if _substitute is not None:
+            driver = _substitute
         if isinstance(driver, QueueDriver):
             return self._opened(driver, lambda: driver)
         if driver is None and self.bound is not None:
@@ -300,6 +302,18 @@ class _LoopDispatchers:
             del _of_loop[loop]
             for dispatcher in self._open.values():
                 await dispatcher.close()
+
+
+_substitute: QueueDriver | None = None
+
+
+def substitute_driver(driver: QueueDriver | None) -> None:
+    """Send everything this process dispatches to `driver`, whatever it asks for; None undoes it.
+
+    For tests: it holds in every event loop and thread.
+    """
+    global _substitute
+    _substitute = driver
 
 
 _of_loop: dict[asyncio.AbstractEventLoop, _LoopDispatchers] = {}

@@ -299,5 +299,20 @@ def _check_runs(body: Callable[..., Any]) -> None:
         raise ConfigurationError(msg)
 
 
+def definition_of(task: FunctionTask[Any, Any] | type[Task[Any]]) -> TaskDefinition:
+    """Return what is known about a declared task.
+
+    Raises:
+        ConfigurationError: It is a class without a `handle`.
+    """
+    if isinstance(task, FunctionTask):
+        return task.definition
+    definition = task._definition  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - of this module
+    if definition is None:
+        msg = f"{task.__name__} has no handle(), so it is no task yet"
+        raise ConfigurationError(msg)
+    return definition
+
+
 def _execution(func: Callable[..., Any]) -> Execution:
     return Execution.ASYNC if inspect.iscoroutinefunction(func) else Execution.THREAD

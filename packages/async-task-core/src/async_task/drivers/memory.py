@@ -110,6 +110,12 @@ class MemoryDriver(BaseDriver):
         """Let go of the store, which stays as it is."""
         self._store = None
 
+    def forget(self) -> None:
+        """Drop the store, and what is in it, for every driver that shares it."""
+        with _STORES_LOCK:
+            _STORES.pop(self._key, None)
+        self._store = None
+
     async def ping(self) -> None:
         """Succeed if the driver is open."""
         _ = self.store

@@ -1,4 +1,10 @@
-"""What tests stand on: the conformance suite of drivers, and its harness.
+"""What tests stand on: a fake queue for applications, and the conformance suite of drivers.
+
+For applications:
+
+* `fake` - `FakeQueue`, which records and runs; the fixtures `fake_queue` and `inline_queue`
+
+For drivers:
 
 * `conformance` - `DriverConformance`, the class a driver's author inherits
 * `harness` - `DriverHarness`, what that author knows about the backend

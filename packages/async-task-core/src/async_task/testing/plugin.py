@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _pytest.terminal import TerminalReporter
+
+    from async_task.testing.fake import FakeQueue
 
 MARKERS = (
     "async_task_conformance: a test of the driver conformance suite",
@@ -29,6 +33,24 @@ OUTCOMES = {
 """pytest's category -> word of the summary."""
 
 pytest.register_assert_rewrite("async_task.testing.aspects", "async_task.testing.rig")
+
+
+@pytest.fixture
+def fake_queue() -> Iterator[FakeQueue]:
+    """Record what is dispatched during the test; see `async_task.testing.fake`."""
+    from async_task.testing.fake import FakeQueue
+
+    with FakeQueue() as queue:
+        yield queue
+
+
+@pytest.fixture
+def inline_queue() -> Iterator[FakeQueue]:
+    """Run what is dispatched before its dispatch returns; see `async_task.testing.fake`."""
+    from async_task.testing.fake import FakeQueue
+
+    with FakeQueue(inline=True) as queue:
+        yield queue
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
