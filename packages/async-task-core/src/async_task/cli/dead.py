@@ -145,7 +145,9 @@ def _ask(selection: Selection) -> None:
     which = f"these {len(selection.ids)}" if selection.ids else "all matching"
     try:
         agreed = click.confirm(f"Delete {which} dead letters for good?", err=True)
-    except click.Abort:
+    except click.Abort as exc:
+        if isinstance(exc.__context__, KeyboardInterrupt):
+            raise
         click.echo(err=True)
         agreed = False
     if not agreed:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-_IN_URL = re.compile(r"(://[^\s:@/]*):\S*@")
+_IN_URL = re.compile(r"(://[^\s:@/]*|\b[\w.%+-]+):(?!//)\S*@")  # also where a scheme is missing
 _NAMED = re.compile(
     r"((?:password|passwd|pwd|secret\w*)=)('[^']*'|\"[^\"]*\"|[^\s&'\"]+)", re.IGNORECASE
 )

@@ -52,8 +52,10 @@ def command(as_json: bool) -> None:
 
 def _drivers(plugin: str, error: str | None) -> list[DriverInfo]:
     """Return what a plug-in declares; the manager knows what there is, not from whom."""
-    (entry, *_) = entry_points(group=PROJECT, name=plugin)
-    return [] if error is not None else getattr(entry.load(), "async_task_drivers", list)()
+    if error is not None:
+        return []
+    (entry,) = entry_points(group=PROJECT, name=plugin)
+    return getattr(entry.load(), "async_task_drivers", list[DriverInfo])()
 
 
 def _row(

@@ -50,7 +50,8 @@ def scan(path: Path) -> Scan:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(source)
     except SyntaxError as exc:
-        return Scan(tasks=True, obstacle=f"line {exc.lineno} is no valid Python: {exc.msg}")
+        place = f"line {exc.lineno}" if exc.lineno else "it"
+        return Scan(tasks=True, obstacle=f"{place} is no valid Python: {exc.msg}")
     except ValueError as exc:
         return Scan(tasks=True, obstacle=f"it is no valid Python: {exc}")
     module = _Module(tree)

@@ -118,7 +118,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def _leave(stuck: int) -> None:
     """End the process now: threads cannot be stopped, and Python would wait for them."""
-    log.warning("leaving %d tasks that did not end; they were put back", stuck)
+    log.warning("leaving behind what does not end (tasks: %d); it was put back", stuck)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
