@@ -108,8 +108,8 @@ class Queries:
 
     # Counting. O(length of the queue), within the indexes; O(leases held by all) for the leased.
     count_waiting: str = f"""
-        SELECT count(*) FILTER (WHERE due_at <= :now), count(*) FILTER (WHERE due_at > :now),
-            min(due_at)
+        SELECT count(CASE WHEN due_at <= :now THEN 1 END),
+            count(CASE WHEN due_at > :now THEN 1 END), min(due_at)
         FROM "$messages" WHERE queue = :queue AND {_WAITING}
     """
     count_leased: str = """

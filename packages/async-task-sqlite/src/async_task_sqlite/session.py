@@ -21,6 +21,9 @@ T = TypeVar("T")
 Work: TypeAlias = Callable[[sqlite3.Connection], T]
 """What happens inside one transaction."""
 
+_OLDEST = (3, 24, 0)
+"""The first version with `ON CONFLICT ... DO UPDATE`."""
+
 _BUSY_PAUSE_S = 0.001
 """Longest pause between two tries for the lock. Short and never growing, unlike SQLite's own
 handler: who waits long must not try more rarely than who has just been served."""
@@ -126,6 +129,11 @@ class Session:
         return self._db
 
     def _connect(self) -> sqlite3.Connection:
+        if sqlite3.sqlite_version_info < _OLDEST:
+            raise ConfigurationError(
+                f"SQLite {sqlite3.sqlite_version} is too old; use a Python built with "
+                f"{'.'.join(map(str, _OLDEST))} or later"
+            )
         db = sqlite3.connect(self._path, timeout=0, isolation_level=None)
         try:
             self._configure(db)
