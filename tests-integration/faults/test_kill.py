@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from faults.app import hold, nap
+from faults.app import Mourned, hold, nap
 from faults.history import Kind
 from faults.scene import RECOVERY_S
 from faults.waiting import until
@@ -35,17 +35,21 @@ async def test_killing_random_workers_loses_nothing(
     assert scene.violations() == []
 
 
-async def test_tasks_of_a_killed_worker_run_again_within_the_promised_time(scene: Scene) -> None:
+async def test_tasks_of_a_dead_worker_run_again_within_the_promised_time(scene: Scene) -> None:
     (victim,) = await scene.fleet.started(1)
     ids = await scene.dispatch(hold(scene.gate("end")) for _ in range(5))
     await scene.seen(Kind.START, 5)
+    last = await scene.dispatch([Mourned().delay(0)])
+    await victim.died()  # in the middle of telling the task that it has failed
     await scene.fleet.started(1)
-    victim.kill()
 
     def started_again() -> bool:
-        return {e.task_id for e in scene.history.events(Kind.START) if e.deliveries == 2} == ids
+        starts = scene.history.events(Kind.START)
+        return {e.task_id for e in starts if e.deliveries == 2} == ids | last
 
     await until(started_again, "all of them started again")
+    await scene.seen(Kind.MOURNED, 1, last)
     scene.open("end")
     await scene.drained()
-    assert scene.violations(recover_s=RECOVERY_S) == []
+    assert await scene.dead() == last
+    assert scene.violations(dead=last, recover_s=RECOVERY_S) == []

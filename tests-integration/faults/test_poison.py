@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from faults.app import Mourned, nap, poison
+from faults.app import nap, poison
 from faults.history import Kind
 from faults.waiting import until
 
@@ -47,17 +47,3 @@ async def test_poison_dies_alone(
     assert deaths <= 2 * poisons
     assert scene.history.count(Kind.DONE, ids) == count
     assert scene.violations(dead={letter.id for letter in letters}) == []
-
-
-async def test_failed_runs_although_the_worker_died_of_it(scene: Scene) -> None:
-    await scene.fleet.started(1)
-    ids = await scene.dispatch([Mourned().delay(0)])
-
-    def mourned() -> bool:
-        scene.fleet.mend()
-        return scene.history.count(Kind.MOURNED) == 1
-
-    await until(mourned, "failed() has run")
-    await scene.drained()
-    assert await scene.dead() == ids
-    assert scene.violations(dead=ids) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,19 +72,3 @@ async def test_tasks_that_will_not_end_keep_nobody(scene: Scene) -> None:
     scene.fleet.start()
     await scene.drained()
     assert scene.violations() == []
-
-
-async def test_stopping_every_worker_of_several(scene: Scene) -> None:
-    """A rolling restart: each worker in turn is told to stop and is replaced."""
-    count = 200
-    workers = await scene.fleet.started(2)
-    await scene.dispatch(nap(0.02) for _ in range(count))
-    for done, worker in zip(itertools.count(40, 40), workers, strict=False):
-        await scene.seen(Kind.DONE, done)
-        worker.terminate()
-        scene.fleet.start()
-    await scene.drained()
-    for worker in workers:
-        assert await worker.ended() == 0
-    assert scene.violations() == []
-    assert {e.attempt for e in scene.history.events(Kind.START)} == {0}

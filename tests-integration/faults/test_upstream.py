@@ -29,6 +29,7 @@ import pytest
 from async_task import (
     Task,
     Worker,
+    config,
     current_context,
     get_dispatcher,
     get_global_config,
@@ -225,14 +226,14 @@ async def test_w23_equal_payloads_are_two_tasks(bench: Bench) -> None:
     assert await bench.left() == 0
 
 
-async def test_w24_asking_for_a_driver_changes_no_other(tmp_path: Path) -> None:
+async def test_w24_asking_for_a_driver_changes_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "_global", None)
     set_global_config(driver="sqlite", sqlite_path=str(tmp_path / "tasks.db"))
-    try:
-        get_dispatcher("memory")
-        assert get_global_config().driver == "sqlite"
-        assert get_dispatcher().driver.name == "sqlite"
-    finally:
-        set_global_config()
+    get_dispatcher("memory")
+    assert get_global_config().driver == "sqlite"
+    assert get_dispatcher().driver.name == "sqlite"
 
 
 VALUES: list[Any] = [

@@ -58,6 +58,11 @@ class WorkerProcess:
         self._process.wait()
         self._history.record(Kind.KILLED, pid=self.pid)
 
+    async def died(self) -> None:
+        """Wait for its death, which nobody here brought about."""
+        await self.ended()
+        self._history.record(Kind.KILLED, pid=self.pid)
+
     def freeze(self) -> None:
         """SIGSTOP."""
         self._history.record(Kind.STOPPED, pid=self.pid)
