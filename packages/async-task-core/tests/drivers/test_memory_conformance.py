@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 class RealClockHarness(DriverHarness):
     glance_ms = 0
-    tick_ms = 20
+    tick_ms = 50
 
     async def make(self) -> Driver:
         return MemoryDriver(MemorySettings(name=uuid.uuid4().hex), DriverOptions())

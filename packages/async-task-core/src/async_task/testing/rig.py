@@ -64,7 +64,7 @@ class Rig:
         """Open a driver, provision the queues and open a consumer; close all of it at the end."""
         async with AsyncExitStack() as stack:
             await driver.open()
-            stack.push_async_callback(driver.close)
+            stack.push_async_callback(_close, harness, driver)
             await driver.provision(QUEUES)
             options = ConsumerOptions(queues=QUEUES, max_leases=100)
             consumer = await stack.enter_async_context(driver.consumer(options))
@@ -322,3 +322,8 @@ class Rig:
     async def stats(self, queue: str = HIGH) -> QueueStats:
         """Count a queue."""
         return (await self.bounded(self.driver.stats([queue])))[0]
+
+
+async def _close(harness: DriverHarness, driver: Driver) -> None:
+    async with asyncio.timeout((harness.op_timeout_ms + SPARE_MS) / 1000):
+        await driver.close()

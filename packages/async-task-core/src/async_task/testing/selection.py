@@ -38,9 +38,9 @@ def select(item: pytest.Function, suite: type[DriverConformance]) -> None:
     reason = unmet(item, suite.capabilities)
     if reason is not None:
         item.add_marker(pytest.mark.skip(reason=f"{suite.__name__} declares {reason}"))
-    elif item.originalname in suite.deviations:
-        why = suite.deviations[item.originalname]
-        item.add_marker(pytest.mark.xfail(reason=why, strict=True))
+    else:
+        for name in {item.name, item.originalname} & suite.deviations.keys():
+            item.add_marker(pytest.mark.xfail(reason=suite.deviations[name], strict=True))
     item.user_properties.append((PROPERTY, f"{suite.__name__}: {describe(suite.capabilities)}"))
 
 

@@ -134,15 +134,24 @@ class Leasing:
         assert first == second == []
 
     async def test_a_lease_after_an_interruption_waits_as_usual(self, rig: Rig) -> None:
-        """An interruption is over once the waiting leases returned; others are not touched."""
-        other = await rig.other()
+        """An interruption ends the waits there are, and none that begins afterwards."""
         rig.consumer.interrupt()
         async with rig.waiting():
             rig.consumer.interrupt()
-        async with rig.waiting(queues=(HIGH,)) as mine, other.waiting(queues=(LOW,)) as theirs:
+        async with rig.waiting(queues=(HIGH,)) as mine:
+            await rig.put(queue=HIGH)
+        assert len(mine) == 1
+
+    async def test_interrupting_is_for_one_consumer(self, rig: Rig) -> None:
+        """What others of this driver or another process wait for goes on."""
+        other, sibling = await rig.other(), await rig.another_consumer()
+        call = rig.look(queues=(LOW,), wait_ms=FOREVER_MS, consumer=sibling)
+        async with other.waiting() as theirs, rig.running(call) as siblings:
+            async with rig.waiting():
+                rig.consumer.interrupt()
             await rig.put(queue=HIGH)
             await rig.put(queue=LOW)
-        assert len(mine) == len(theirs) == 1
+        assert len(theirs) == len(siblings.result()) == 1
 
     async def test_leaving_a_consumer_gives_nothing_back(self, rig: Rig) -> None:
         """Leases outlive their consumer until they end as they would have."""

@@ -127,10 +127,14 @@ class ResultKeeping:
     @requires(Facet.RESULTS)
     async def test_cancelling_a_wait_loses_nothing(self, rig: Rig) -> None:
         """The result is there for whoever asks next."""
-        message = await rig.put()
-        waiting = asyncio.create_task(rig.results.wait([message.id], wait_ms=FOREVER_MS))
-        await rig.settle(Ack(await rig.take(), KEPT))
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        wait_ms = rig.harness.patience_ms
-        assert dict(await rig.results.wait([message.id], wait_ms=wait_ms)) == {message.id: BODY}
+        for turns in range(10):
+            message = await rig.put()
+            waiting = asyncio.create_task(rig.results.wait([message.id], wait_ms=FOREVER_MS))
+            await rig.turns()
+            await rig.settle(Ack(await rig.take(), KEPT))
+            await rig.turns(turns)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            wait_ms = rig.harness.patience_ms
+            found = await rig.results.wait([message.id], wait_ms=wait_ms)
+            assert dict(found) == {message.id: BODY}
