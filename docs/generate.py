@@ -34,6 +34,7 @@ MEANINGS = {
     "dead_letters": "keeps what was given up on",
     "results": "keeps results",
     "control": "lists queues, tells a task's status, cancels and pauses",
+    "transactions": "stores tasks, and ends them, in a transaction of your own",
     "migrations": "has a schema that `async-task migrate` makes",
     "max_batch": "most tasks in one call; more are split",
     "max_body": "largest task in bytes, below `max_body` of the configuration",
