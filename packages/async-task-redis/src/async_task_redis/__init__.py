@@ -1,0 +1,1 @@
+"""The Redis driver of async-task; users reach it as `driver="redis"`."""

@@ -1,0 +1,148 @@
+"""Connecting and introducing oneself."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from async_task.spi.errors import ConfigurationError, ConnectionLostError, DriverError
+
+from async_task_redis.failures import refused
+from async_task_redis.wire import Command, Reply, ReplyError, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from async_task_redis.address import Address, Tls
+
+Dial: TypeAlias = "Callable[[float], Awaitable[Wire]]"
+"""Makes a connection that is ready to use, or raises `DriverError`, before a deadline."""
+
+
+def dialer(address: Address) -> Dial:
+    """Return what connects to a server, wherever its Sentinels say it is."""
+
+    async def direct(deadline: float) -> Wire:
+        return await dial(address, deadline)
+
+    async def through_sentinel(deadline: float) -> Wire:
+        return await dial(await find_master(address, deadline), deadline)
+
+    return direct if address.service is None else through_sentinel
+
+
+async def dial(address: Address, deadline: float) -> Wire:
+    """Connect to a server and introduce ourselves.
+
+    Raises:
+        ConnectionLostError: It cannot be reached, or is starting.
+        AccessDeniedError: It does not take our password.
+        ConfigurationError: A certificate cannot be read.
+    """
+    name = str(address)
+    try:
+        async with asyncio.timeout_at(deadline):
+            wire = await _connect(address, name, deadline)
+    except TimeoutError:
+        raise ConnectionLostError(f"{name} cannot be reached: no answer in time") from None
+    except OSError as error:
+        raise ConnectionLostError(f"{name} cannot be reached: {error}") from error
+    try:
+        await _introduce(wire, address, name, deadline)
+    except BaseException:
+        wire.end("was given up")
+        raise
+    return wire
+
+
+async def find_master(address: Address, deadline: float) -> Address:
+    """Ask the Sentinels, in turn, where the server is now.
+
+    Raises:
+        ConnectionLostError: None of them knows.
+    """
+    loop = asyncio.get_running_loop()
+    question: Command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.service or "")
+    problems: list[str] = []
+    for number, host in enumerate(address.hosts):
+        sentinel = replace(
+            address,
+            hosts=(host,),
+            service=None,
+            db=0,
+            username=address.sentinel_username,
+            password=address.sentinel_password,
+        )
+        # One that is silent must not use up the time of the others.
+        share = (deadline - loop.time()) / (len(address.hosts) - number)
+        try:
+            wire = await dial(sentinel, loop.time() + share)
+            try:
+                [reply] = await wire.call([question], deadline=loop.time() + share)
+            finally:
+                wire.end("has answered")
+        except DriverError as error:
+            problems.append(str(error))
+            continue
+        if isinstance(reply, list):
+            return address.at((reply[0].decode(), int(reply[1])))
+        problems.append(f"{sentinel} knows no service {address.service!r}")
+    raise ConnectionLostError("; ".join(problems))
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Make the context of a TLS connection; certificates are checked unless the URL says no."""
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+        if tls.cert_file is not None:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"redis_url: a certificate cannot be read ({error}); check ssl_ca_certs, "
+            "ssl_certfile and ssl_keyfile"
+        ) from error
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _connect(address: Address, name: str, deadline: float) -> Wire:
+    loop = asyncio.get_running_loop()
+    if address.path is not None:
+        _, wire = await loop.create_unix_connection(lambda: Wire(name), address.path)
+        return wire
+    host, port = address.hosts[0]
+    context = None if address.tls is None else tls_context(address.tls)
+    server_name = None if context is None else host
+    places = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for number, (*_, place) in enumerate(places, 1):
+        now = loop.time()  # an address that is silent must not use up the time of the others
+        try:
+            async with asyncio.timeout_at(now + (deadline - now) / (len(places) - number + 1)):
+                _, wire = await loop.create_connection(
+                    lambda: Wire(name), *place[:2], ssl=context, server_hostname=server_name
+                )
+        except (OSError, TimeoutError):
+            if number == len(places):
+                raise
+        else:
+            return wire
+    raise OSError(f"{host} has no address")
+
+
+async def _introduce(wire: Wire, address: Address, name: str, deadline: float) -> None:
+    commands: list[Command] = []
+    if address.password is not None:
+        user = () if address.username is None else (address.username,)
+        commands.append(("AUTH", *user, address.password))
+    if address.db:
+        commands.append(("SELECT", address.db))
+    commands.append(("PING",))
+    replies: list[Reply] = await wire.call(commands, deadline=deadline)
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            raise refused(reply, name)
