@@ -146,8 +146,11 @@ def _db(text: str | None, default: int) -> int:
 
 def _options(query: str, scheme: str) -> dict[str, str]:
     options = dict(parse_qsl(query, keep_blank_values=True))
-    known = {"db"} | (_TLS_OPTIONS if scheme.startswith("rediss") else set())
-    known |= _SENTINEL_OPTIONS if scheme.endswith("sentinel") else set()
+    known = {"db"}
+    if scheme.startswith("rediss"):
+        known |= _TLS_OPTIONS
+    if scheme.endswith("sentinel"):
+        known |= _SENTINEL_OPTIONS
     if unknown := sorted(options.keys() - known):
         raise ConfigurationError(
             f"redis_url: {scheme}:// has no option {', '.join(unknown)}; "

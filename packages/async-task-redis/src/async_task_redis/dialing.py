@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from async_task.spi.errors import ConfigurationError, ConnectionLostError, DriverError
@@ -77,19 +78,24 @@ async def find_master(address: Address, deadline: float) -> Address:
             password=address.sentinel_password,
         )
         # One that is silent must not use up the time of the others.
-        share = (deadline - loop.time()) / (len(address.hosts) - number)
+        now = loop.time()
+        until = now + (deadline - now) / (len(address.hosts) - number)
         try:
-            wire = await dial(sentinel, loop.time() + share)
+            wire = await dial(sentinel, until)
             try:
-                [reply] = await wire.call([question], deadline=loop.time() + share)
+                [reply] = await wire.call([question], deadline=until)
             finally:
                 wire.end("has answered")
         except DriverError as error:
             problems.append(str(error))
             continue
-        if isinstance(reply, list):
-            return address.at((reply[0].decode(), int(reply[1])))
-        problems.append(f"{sentinel} knows no service {address.service!r}")
+        if isinstance(reply, ReplyError):
+            problems.append(str(refused(reply, str(sentinel))))
+        elif reply is None:
+            problems.append(f"{sentinel} knows no service {address.service!r}")
+        else:
+            host, port = reply
+            return address.at((host.decode(), int(port)))
     raise ConnectionLostError("; ".join(problems))
 
 
@@ -113,21 +119,25 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
 async def _connect(address: Address, name: str, deadline: float) -> Wire:
     loop = asyncio.get_running_loop()
     if address.path is not None:
-        _, wire = await loop.create_unix_connection(lambda: Wire(name), address.path)
+        _, wire = await loop.create_unix_connection(partial(Wire, name), address.path)
         return wire
     host, port = address.hosts[0]
     context = None if address.tls is None else tls_context(address.tls)
     server_name = None if context is None else host
     places = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for number, (*_, place) in enumerate(places, 1):
+    for number, (*_, place) in enumerate(places):
         now = loop.time()  # an address that is silent must not use up the time of the others
         try:
-            async with asyncio.timeout_at(now + (deadline - now) / (len(places) - number + 1)):
+            async with asyncio.timeout_at(now + (deadline - now) / (len(places) - number)):
                 _, wire = await loop.create_connection(
-                    lambda: Wire(name), *place[:2], ssl=context, server_hostname=server_name
+                    partial(Wire, name),
+                    str(place[0]),
+                    port,
+                    ssl=context,
+                    server_hostname=server_name,
                 )
         except (OSError, TimeoutError):
-            if number == len(places):
+            if number == len(places) - 1:
                 raise
         else:
             return wire

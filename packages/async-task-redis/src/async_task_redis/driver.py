@@ -227,9 +227,9 @@ def _batches(messages: Sequence[Message]) -> list[list[int]]:
     open_batches: dict[tuple[str, int], tuple[list[int], int]] = {}
     for position, message in enumerate(messages):
         kind = (message.queue, message.priority)
-        batch, size = open_batches.get(kind, ([], 0))
+        batch, size = open_batches.get(kind, (list[int](), 0))
         if not batch or len(batch) == _BATCH or size > _CALL_BYTES:
-            batch, size = [], 0
+            batch, size = list[int](), 0
             batches.append(batch)
         batch.append(position)
         open_batches[kind] = batch, size + len(message.body)

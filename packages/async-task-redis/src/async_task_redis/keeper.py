@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from async_task.spi.messages import Lease
 
     from async_task_redis.client import Client
-    from async_task_redis.keys import Keys
+    from async_task_redis.keys import Keys, QueueKeys
+    from async_task_redis.wire import Command
 
 
 class RedisKeeper:
@@ -31,7 +32,7 @@ class RedisKeeper:
         batches: dict[str, list[int]] = {}
         for position, lease in enumerate(leases):
             batches.setdefault(lease.queue, []).append(position)
-        calls = []
+        calls: list[tuple[QueueKeys, Command]] = []
         for queue, positions in batches.items():
             keys = self._keys[queue]
             members = [member_of(leases[at]) for at in positions]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from async_task.spi.messages import Ack, DeadLetter, Lease, Reject
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _EXPIRES = 16
 """Added to the first byte of a body that 8 bytes of expiry follow."""
+
+_Group: TypeAlias = "tuple[int, int, list[bytes], list[bytes | None], list[bytes | None] | None]"
+"""Number of the queue, priority, ids, values of `body`, and of `history` if it is there."""
 
 _counters = struct.Struct(">II")
 _expiry = struct.Struct(">d")
@@ -49,7 +52,8 @@ def leased(reply: Reply, queues: Sequence[QueueKeys], lease_id: bytes) -> list[L
         queues: Those it was called for, in order.
         lease_id: The one it was called with.
     """
-    now, _, *groups = reply
+    now: int = reply[0]
+    groups: list[_Group] = reply[2:]
     leases: list[Lease] = []
     for number, priority, ids, values, records in groups:
         queue = queues[number].queue

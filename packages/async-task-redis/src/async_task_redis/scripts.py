@@ -31,11 +31,13 @@ class Script:
         return ("EVALSHA", self.sha, len(keys), *keys, *arguments)
 
 
-_FOLDER = resources.files(__package__) / "scripts"
+_FOLDER = resources.files("async_task_redis") / "scripts"
+_by_sha: dict[str, Script] = {}
 
 
 def _load(name: str) -> Script:
-    return Script((_FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
+    script = Script((_FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
+    return _by_sha.setdefault(script.sha, script)
 
 
 ENQUEUE = _load("enqueue")
@@ -51,25 +53,7 @@ PURGE_DEAD = _load("purge_dead")
 STATS = _load("stats")
 WAKE = _load("wake")
 
-_BY_SHA = {
-    script.sha: script
-    for script in (
-        ENQUEUE,
-        LEASE,
-        RECOVER,
-        SETTLE,
-        EXTEND,
-        REQUEUE,
-        CANCEL,
-        STATUS,
-        PURGE,
-        PURGE_DEAD,
-        STATS,
-        WAKE,
-    )
-}
-
 
 def in_full(command: Command) -> Command:
     """Return the same call with the script's source, for a server that does not know it yet."""
-    return ("EVAL", _BY_SHA[str(command[1])].source, *command[2:])
+    return ("EVAL", _by_sha[str(command[1])].source, *command[2:])

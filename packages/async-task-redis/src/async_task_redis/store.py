@@ -45,7 +45,7 @@ class Store:
         ends = loop.time() + self._op_timeout_s
         done = 0
         while True:
-            number = await run_one(self.client, keys, command)
+            number: int = await run_one(self.client, keys, command)
             done += number
             if number < batch:
                 return done

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from async_task_redis.client import Client
     from async_task_redis.keys import QueueKeys
+    from async_task_redis.wire import Command
 
 POLL_S: Final = 1.0
 """How long anybody waits without looking; the scripts know it as `SOON`."""
@@ -109,7 +110,7 @@ class Wakeup:
 
     async def _listen(self, group: Sequence[QueueKeys], names: tuple[bytes, ...]) -> None:
         by_name = {keys.wake: keys for keys in group}
-        command = ("BLPOP", *names, _LISTEN_S)
+        command: Command = ("BLPOP", *names, _LISTEN_S)
         try:
             while self._wanted(group):
                 hint = await run_one(self._listening, group[0], command, wait_s=_LISTEN_S)

@@ -26,6 +26,9 @@ Command: TypeAlias = "tuple[bytes | str | int | float, ...]"
 
 _INCOMPLETE: Final = object()
 
+# Its stub takes commands of one word only.
+pack = cast("Callable[[Command], bytes]", cast("Any", hiredis).pack_command)
+
 
 class ReplyError(Exception):
     """An error that the server replied with; returned, not raised."""
@@ -86,7 +89,7 @@ class Wire(asyncio.Protocol):
             DriverTimeoutError: The server takes no more; nothing was sent.
             OutcomeUnknownError: They were sent, and the connection ended, or the time.
         """
-        packed = [hiredis.pack_command(command) for command in commands]
+        packed = [pack(command) for command in commands]
         if not self._writable.is_set():
             await self._until_writable(deadline)
         self._write(b"".join(packed))
@@ -102,7 +105,7 @@ class Wire(asyncio.Protocol):
         Raises:
             ConnectionLostError: The connection has ended.
         """
-        self._write(hiredis.pack_command(command))
+        self._write(pack(command))
 
     def end(self, reason: str) -> None:
         """Drop the connection at once; what is waited for becomes unknown."""
