@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from async_task.core.clock import wall_ms
 from async_task.core.envelope import unpack
 from async_task.core.history import Failure, History
+from async_task.core.ids import id_text
 from async_task.core.reasons import DeadReason
 from async_task.errors import (
     DecodeError,
@@ -38,6 +39,9 @@ MAX_CRASHES: Final = 10
 UNKNOWN_FIRST_MS: Final = 5_000
 UNKNOWN_LONGEST_MS: Final = 300_000
 UNKNOWN_TOTAL_MS: Final = 24 * 3_600_000
+
+LONGEST_LINE: Final = 300
+"""How much of what a message says goes into the log."""
 
 
 class Admission:
@@ -86,9 +90,10 @@ class Admission:
         if history.unknown_ms >= UNKNOWN_TOTAL_MS:
             return rejection(lease, history, DeadReason.UNKNOWN_TASK, error)
         delay_ms = min(max(history.unknown_ms, UNKNOWN_FIRST_MS), UNKNOWN_LONGEST_MS)
-        message = str(error)
-        if time.monotonic() >= self._said.get(message, 0.0):
-            self._said[message] = time.monotonic() + 60
+        message, now = str(error)[:LONGEST_LINE], time.monotonic()
+        if now >= self._said.get(message, 0.0):
+            self._said = {said: until for said, until in self._said.items() if until > now}
+            self._said[message] = now + 60
             log.warning("%s Put back uncharged; another worker may know it.", message)
         return Release(lease, delay_ms, history.put_off(delay_ms).pack())
 
@@ -96,6 +101,9 @@ class Admission:
 def rejection(lease: Lease, history: History, reason: DeadReason, error: Exception) -> Reject:
     """Return the settlement that makes a message a dead letter, with `error` in its history."""
     failure = Failure.of(error, attempt=history.failures, at_ms=wall_ms())
+    log.error(
+        "message %s is dead (%s): %s: %s", id_text(lease.id), reason, failure.type, failure.message
+    )
     return Reject(lease, reason.value, history.noted(failure).pack())
 
 

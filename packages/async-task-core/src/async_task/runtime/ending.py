@@ -41,7 +41,7 @@ def cancelled(attempt: Attempt) -> Ack:
 
 def put_back(attempt: Attempt, delay_ms: int = 0) -> Release:
     """Return the settlement that hands a task back, uncharged."""
-    return Release(attempt.lease, delay_ms, attempt.lease.state)
+    return Release(attempt.lease, delay_ms, attempt.history.pack())
 
 
 def rejected(attempt: Attempt, reason: DeadReason, error: Exception) -> Reject:
@@ -54,7 +54,8 @@ async def dead(
     attempt: Attempt, instance: Task[Any] | None, reason: DeadReason, error: Exception
 ) -> Reject:
     """Give up on a task for `error`: tell it, and return its settlement."""
-    log.error("%r is dead (%s): %s", attempt, reason, error)
+    failure = _failure(attempt, error)
+    log.error("%r is dead (%s): %s: %s", attempt, reason, failure.type, failure.message)
     await _tell(attempt, instance, error)
     return rejected(attempt, reason, error)
 
@@ -152,6 +153,7 @@ def _should_retry(instance: Task[Any] | None, error: Exception) -> bool:
 
 async def _tell(attempt: Attempt, instance: Task[Any] | None, error: Exception) -> None:
     """Run a class task's `failed()`."""
+    attempt.timeout_at = None  # that was the body's; what follows has as much again
     if instance is None:
         return
     try:
