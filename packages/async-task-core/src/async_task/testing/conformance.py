@@ -30,6 +30,7 @@ from async_task.testing.aspects.delays import Delays
 from async_task.testing.aspects.enqueueing import Enqueueing
 from async_task.testing.aspects.expiry import Expiry
 from async_task.testing.aspects.extension import Extending
+from async_task.testing.aspects.histories import Histories
 from async_task.testing.aspects.honesty import Honesty
 from async_task.testing.aspects.leasing import Leasing
 from async_task.testing.aspects.limits import Limits
@@ -66,6 +67,7 @@ class DriverConformance(
     Resilience,
     Honesty,
     Migrating,
+    Histories,
 ):
     """All rules of the driver interface, as tests.
 

@@ -12,7 +12,11 @@ from seeding import Seeded, SeededDriver
 
 
 class TestOneMoreThanAsked(Seeded):
-    caught_by = ("test_the_limit_is_never_exceeded", "test_what_was_not_asked_for_stays_for_others")
+    caught_by = (
+        "test_random_histories_agree_with_the_model",
+        "test_the_limit_is_never_exceeded",
+        "test_what_was_not_asked_for_stays_for_others",
+    )
 
     class Store(MemoryStore):
         def lease(self, queues, limit, lease_id, visibility_ms):
@@ -33,6 +37,7 @@ class TestLimitPerQueue(Seeded):
 
 class TestQueuesInAnotherOrder(Seeded):
     caught_by = (
+        "test_random_histories_agree_with_the_model",
         "test_queues_are_tried_in_the_order_given",
         "test_the_order_of_queues_comes_before_priority",
     )
@@ -52,6 +57,7 @@ class TestOneQueueForAll(Seeded):
 
 class TestPriorityIgnored(Seeded):
     caught_by = (
+        "test_random_histories_agree_with_the_model",
         "test_higher_priority_comes_first",
         "test_every_level_is_a_level",
         "test_priority_survives_being_given_back",

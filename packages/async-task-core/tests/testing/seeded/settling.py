@@ -13,6 +13,7 @@ from seeding import Seeded
 
 class TestSettleWithoutLeasePredicate(Seeded):
     caught_by = (
+        "test_random_histories_agree_with_the_model",
         "test_a_stale_lease_changes_nothing",
         "test_a_lease_id_of_somebody_else_changes_nothing",
         "test_another_process_cannot_end_a_lease_it_does_not_have",
@@ -108,6 +109,7 @@ class TestRetryWithAGap(Seeded):
 
 class TestRetryAsAckAndEnqueue(Seeded):
     caught_by = (
+        "test_random_histories_agree_with_the_model",
         "test_what_is_given_back_comes_again",
         "test_state_is_replaced_each_time",
         "test_cancelling_a_settlement_at_any_await_loses_nothing",
@@ -159,6 +161,7 @@ class TestAckKeepsTheMessage(Seeded):
 
 class TestDelayOfRetryIgnored(Seeded):
     caught_by = (
+        "test_random_histories_agree_with_the_model",
         "test_what_is_given_back_for_later_is_not_early",
         "test_what_is_given_back_for_later_is_not_handed_out_meanwhile",
     )
@@ -258,7 +261,11 @@ class TestExtensionALittleShort(Seeded):
 
 
 class TestExtendIgnoresTheFence(Seeded):
-    caught_by = ("test_a_lost_lease_is_called_lost", "test_extending_a_lost_lease_changes_nothing")
+    caught_by = (
+        "test_random_histories_agree_with_the_model",
+        "test_a_lost_lease_is_called_lost",
+        "test_extending_a_lost_lease_changes_nothing",
+    )
 
     class Store(MemoryStore):
         def extend(self, leases, visibility_ms):

@@ -15,6 +15,7 @@ from seeding import Seeded, SeededDriver
 
 class TestEnqueueNotIdempotent(Seeded):
     caught_by = (
+        "test_random_histories_agree_with_the_model",
         "test_storing_twice_stores_once",
         "test_only_duplicates_are_named",
         "test_a_duplicate_within_one_batch_is_named",
@@ -112,7 +113,7 @@ class TestBodyTouched(Seeded):
 
     class Store(MemoryStore):
         def enqueue(self, messages):
-            return super().enqueue([replace(each, body=each.body.strip(b"\0")) for each in messages])
+            return super().enqueue([replace(m, body=m.body.strip(b"\0")) for m in messages])
 
 
 class TestIdsAreText(Seeded):
@@ -279,6 +280,7 @@ class TestExpiredFromTheStart(Seeded):
 
 class TestCrashNotCounted(Seeded):
     caught_by = (
+        "test_random_histories_agree_with_the_model",
         "test_an_expired_lease_is_handed_out_again",
         "test_a_crash_is_counted_once",
         "test_what_crashed_together_comes_back_apart",
@@ -318,6 +320,7 @@ class TestCrashCountedByEveryWorker(Seeded):
 
 class TestReclaimNever(Seeded):
     caught_by = (
+        "test_random_histories_agree_with_the_model",
         "test_an_expired_lease_is_handed_out_again",
         "test_a_lease_holds_for_all_of_its_time",
         "test_maintain_reclaims",
@@ -409,7 +412,10 @@ class TestMaintainTakesWhatIsHeld(Seeded):
 
 
 class TestPurgeTouchesTheLeased(Seeded):
-    caught_by = ("test_purging_leaves_what_is_held",)
+    caught_by = (
+        "test_random_histories_agree_with_the_model",
+        "test_purging_leaves_what_is_held",
+    )
 
     class Store(MemoryStore):
         def purge(self, queue):
@@ -549,5 +555,3 @@ class TestProvisioningEmpties(Seeded):
             await super().provision(queues)
             for queue in queues:
                 self.store.purge(queue)
-
-
