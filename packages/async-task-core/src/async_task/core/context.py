@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from async_task.core.transactions import no_transactions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
+
+    from async_task.core.transactions import TaskTransaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class TaskContext:
         deliveries: How often it was handed to a worker, crashes and releases included.
         max_retries: Its budget of re-runs.
         dispatched_at: When it was dispatched, by the dispatcher's clock; aware.
+        join: What `transaction` calls.
     """
 
     task_id: str
@@ -31,6 +37,21 @@ class TaskContext:
     deliveries: int
     max_retries: int
     dispatched_at: datetime
+    join: Callable[[Any], TaskTransaction] = field(
+        default=no_transactions, repr=False, compare=False
+    )
+
+    def transaction(self, connection: Any) -> TaskTransaction:
+        """Return a transaction that ends this task together with what it writes.
+
+        Args:
+            connection: A connection or session of the driver's database, in no transaction yet.
+
+        Raises:
+            UnsupportedError: The driver is not a database.
+            ConfigurationError: The connection is of another kind or database.
+        """
+        return self.join(connection)
 
 
 class Running(Protocol):

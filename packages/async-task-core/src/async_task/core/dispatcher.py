@@ -19,6 +19,7 @@ from async_task.core.middleware import dispatch_is_wrapped, wrapped_send
 from async_task.core.outcome import Outcome, TaskStatus
 from async_task.core.queue_driver import QueueDriver
 from async_task.core.results import ResultWaiter
+from async_task.core.transactions import current_transaction, store, store_sync
 from async_task.errors import (
     DriverError,
     MessageTooLargeError,
@@ -85,7 +86,8 @@ class Dispatcher:
             One entry per task, aligned: its handle, or the error that `dispatch` would have
             raised. Tasks that cannot be sent as they are keep none of the others back.
         """
-        if dispatch_is_wrapped():
+        tasks = list(tasks)
+        if dispatch_is_wrapped() or any(map(self._transaction_of, map(_call_of, tasks))):
             sent = await asyncio.gather(*map(self.dispatch, tasks), return_exceptions=True)
             return [outcome for outcome in sent if _is_outcome(outcome)]
         outcomes: list[TaskHandle[R] | Exception] = []
@@ -165,13 +167,39 @@ class Dispatcher:
 
     async def _send(self, call: PendingCall[Any]) -> TaskHandle[Any]:
         message = self._message(call)
-        await self.driver.connect()
+        given = self._transaction_of(call)
         try:
-            await self._batcher.submit(message)
+            if given is not None:
+                await store(self.driver, given, [message])
+            else:
+                await self.driver.connect()
+                await self._batcher.submit(message)
         except (OutcomeUnknownError, asyncio.CancelledError):
             call.message_id = message.id
             raise
         call.message_id = None
+        if listeners:
+            emit(_dispatched(call, message))
+        return self._handle(call, message)
+
+    def _transaction_of(self, call: PendingCall[Any]) -> Any:
+        """Return the connection in whose transaction a call is to be stored, or None."""
+        if self.driver is _substitute:  # a test's queue, which no transaction reaches
+            return None
+        if call.options.connection is not None:
+            return call.options.connection
+        transaction = current_transaction.get()
+        if transaction is not None and transaction.driver.is_same_store(self.driver):
+            return transaction.given
+        return None
+
+    def dispatch_in_transaction(self, call: PendingCall[R]) -> TaskHandle[R] | None:
+        """Store a call in a synchronous transaction, if it is to be in one; needs no loop."""
+        given = self._transaction_of(call)
+        if given is None:
+            return None
+        message = self._message(call)
+        store_sync(self.driver, given, [message])
         if listeners:
             emit(_dispatched(call, message))
         return self._handle(call, message)
@@ -338,6 +366,16 @@ def get_dispatcher(driver: str | QueueDriver | None = None) -> Dispatcher:
         ConfigurationError: The configuration chooses no driver.
     """
     return _running_loop_dispatchers().get(driver)
+
+
+def dispatched_in_transaction(call: PendingCall[R]) -> TaskHandle[R] | None:
+    """Dispatch a call in the synchronous transaction it is to be in; None if it is in none."""
+    if call.options.connection is None and current_transaction.get() is None:
+        return None
+    driver = call.definition.options.driver
+    if not isinstance(driver, QueueDriver):
+        driver = _substitute or QueueDriver.from_config(get_global_config(), name=driver)
+    return Dispatcher(driver).dispatch_in_transaction(call)
 
 
 def bind_dispatcher(dispatcher: Dispatcher | None) -> None:

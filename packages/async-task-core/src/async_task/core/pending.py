@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from async_task.config import check_queue
-from async_task.core.dispatcher import get_dispatcher
+from async_task.core.dispatcher import dispatched_in_transaction, get_dispatcher
 from async_task.core.sync import run_sync
 from async_task.errors import ConfigurationError, TaskError
 
@@ -37,6 +37,7 @@ class CallOptions:
         retry_delay_ms: Wait before a re-run.
         priority: Higher starts first within the queue.
         expires_in_ms: Not started within this time, it never is.
+        connection: Store it in the transaction of this connection of the caller's.
     """
 
     queue: str | None = None
@@ -44,6 +45,7 @@ class CallOptions:
     retry_delay_ms: int | None = None
     priority: int = 0
     expires_in_ms: int | None = None
+    connection: Any = None
 
 
 class Fluent(Generic[R]):
@@ -90,6 +92,15 @@ class Fluent(Generic[R]):
         """Never start later than in `seconds`: then it is a dead letter, `expired`."""
         return self._pending().configured(expires_in_ms=_ms("expires_in", seconds))
 
+    def on_connection(self, connection: Any) -> PendingCall[R]:
+        """Store it in the caller's own transaction: it exists if, and when, that commits.
+
+        Args:
+            connection: A connection of asyncpg, aiomysql, sqlite3 or aiosqlite, or a connection or
+                session of SQLAlchemy, to the database of the task's driver.
+        """
+        return self._pending().configured(connection=connection)
+
     async def dispatch(self) -> TaskHandle[R]:
         """Send it; return once it is stored durably.
 
@@ -109,7 +120,9 @@ class Fluent(Generic[R]):
         Raises:
             ConfigurationError: An event loop runs in this thread; await `dispatch` there.
         """
-        return run_sync(self.dispatch)
+        call = self._pending()
+        joined = dispatched_in_transaction(call)
+        return run_sync(call.dispatch) if joined is None else joined
 
 
 class PendingCall(Fluent[R]):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from async_task.config import Config, check_queue
 from async_task.core.dead_letters import DeadTasks
 from async_task.errors import ConfigurationError, UnsupportedError
-from async_task.plugins.manager import resolve
+from async_task.plugins.manager import plugins, resolve
 from async_task.spi.driver import DriverOptions
 
 if TYPE_CHECKING:
@@ -52,6 +52,15 @@ class QueueDriver:
         )
         driver: Driver = resolve(info.factory)(chosen.driver_settings(info), options)
         return cls(driver, name=info.name, config=chosen)
+
+    def is_same_store(self, other: QueueDriver) -> bool:
+        """Say whether another driver keeps its messages in the same place."""
+        return self._identity == other._identity
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        info = plugins().driver(self.name)
+        return self.name, self.config.namespace, self.config.driver_settings(info)
 
     @property
     def visibility_ms(self) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from async_task.core.clock import boottime, utc
-from async_task.core.context import TaskContext
+from async_task.core.clock import boottime
 from async_task.core.definition import Execution
 from async_task.core.ids import id_text
 
@@ -127,18 +126,6 @@ class Attempt(Hold):
     def in_thread(self) -> bool:
         """Whether it runs in a thread of this process, which nothing can stop."""
         return self.definition.execution is Execution.THREAD and not self.suspect
-
-    def context(self) -> TaskContext:
-        """Return what the task can know about itself."""
-        return TaskContext(
-            task_id=self.task_id,
-            task=self.definition.name,
-            queue=self.lease.queue,
-            attempt=self.history.failures,
-            deliveries=self.lease.deliveries,
-            max_retries=self.policy.max_retries,
-            dispatched_at=utc(self.envelope.dispatched_at_ms),
-        )
 
     def __repr__(self) -> str:
         return f"{self.definition.name}[{self.task_id}]"

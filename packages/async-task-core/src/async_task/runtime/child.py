@@ -17,6 +17,7 @@ import threading
 from typing import BinaryIO
 
 from async_task.config import get_global_config, set_global_config
+from async_task.core.queue_driver import QueueDriver
 from async_task.core.registry import registry
 from async_task.runtime.admission import Admission
 from async_task.runtime.attempt import Attempt
@@ -24,7 +25,7 @@ from async_task.runtime.executor import Executor
 from async_task.runtime.handover import (
     LENGTH,
     framed,
-    pack_settlement,
+    pack_reply,
     unpack_hello,
     unpack_request,
 )
@@ -45,7 +46,8 @@ def main(requests_fd: int, replies_fd: int) -> None:
     for module in hello.modules:
         importlib.import_module(module)
     set_global_config(**hello.settings)  # after what the modules set, as in the worker
-    admission, executor = Admission(registry, get_global_config()), Executor()
+    driver = QueueDriver.from_config(get_global_config())
+    admission, executor = Admission(registry, driver.config), Executor(driver=driver)
     with asyncio.Runner() as runner, os.fdopen(replies_fd, "wb") as replies:
         replies.write(framed(value=True))
         replies.flush()
@@ -54,9 +56,10 @@ def main(requests_fd: int, replies_fd: int) -> None:
             outcome = admission.judge(lease, float("inf"))
             if isinstance(outcome, Attempt):
                 outcome.fault = None if fault is None else fault.error()
-                replies.write(pack_settlement(runner.run(executor.run(outcome))))
+                settlement = runner.run(executor.run(outcome))
+                replies.write(pack_reply(settlement, committed=outcome.settled))
             else:
-                replies.write(pack_settlement(outcome))
+                replies.write(pack_reply(outcome, committed=False))
             replies.flush()
 
 

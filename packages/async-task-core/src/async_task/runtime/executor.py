@@ -23,12 +23,14 @@ from async_task.runtime.admission import SOLO_CRASHES
 from async_task.runtime.attempt import Attempt, Stop
 from async_task.runtime.handover import Fault
 from async_task.runtime.isolation import ChildDiedError, Children
+from async_task.runtime.run import Run
 from async_task.spi.messages import Reject, Retry, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import ThreadPoolExecutor
 
+    from async_task.core.queue_driver import QueueDriver
     from async_task.core.task import Task
 
 log = logging.getLogger("async_task.worker")
@@ -44,6 +46,7 @@ class Executor:
         threads: Where functions run; None to run them here, as a child process does.
         children: Where process tasks and suspects run; None to run them here.
         begin: Called when an attempt's time limit begins to count.
+        driver: Where the messages are, for tasks that end in a transaction of their own.
     """
 
     def __init__(
@@ -51,10 +54,12 @@ class Executor:
         threads: ThreadPoolExecutor | None = None,
         children: Children | None = None,
         begin: Callable[[Attempt], None] = lambda _: None,
+        driver: QueueDriver | None = None,
     ) -> None:
         self._threads = threads
         self._children = children
         self._begin = begin
+        self._driver = driver
 
     async def run(self, attempt: Attempt) -> Settlement | None:
         """Run an attempt to its end; return its settlement, or None to leave the lease alone.
@@ -73,7 +78,8 @@ class Executor:
             return None if attempt.stop is Stop.LEASE_LOST else ending.put_back(attempt)
 
     async def _run(self, attempt: Attempt) -> Settlement | None:
-        running.set(attempt)
+        run = Run(attempt, self._driver)
+        running.set(run)
         instance: Task[Any] | None = None
         try:
             args, kwargs = codec().decode_arguments(attempt.envelope.arguments)
@@ -89,10 +95,15 @@ class Executor:
         if attempt.fault is not None:
             return await ending.failed(attempt, instance, attempt.fault)
         try:
-            run = functools.partial(self._called, attempt, body)
-            value = await wrapped_run(attempt.context, run)()
+            call = functools.partial(self._called, attempt, body)
+            value = await wrapped_run(run.context, call)()
         except BaseException as exc:
+            if attempt.settled:
+                log.exception("%r raised after its transaction had ended it", attempt)
+                return None
             return await ending.ended(attempt, instance, exc)
+        if attempt.settled:  # by its own transaction
+            return None
         if attempt.stop is Stop.LEASE_LOST or (attempt.in_thread and attempt.stop is Stop.TIMEOUT):
             return await ending.ended(attempt, instance, None)  # a thread went on past its time
         return ending.done(attempt, value)
@@ -116,7 +127,10 @@ class Executor:
         lease = attempt.lease
         try:
             return await children.run(
-                lease, alone=attempt.suspect, begin=lambda: self._begin(attempt)
+                lease,
+                alone=attempt.suspect,
+                begin=lambda: self._begin(attempt),
+                committed=lambda: setattr(attempt, "settled", True),
             )
         except OSError as exc:
             log.warning("no child process can be started for %r: %s", attempt, exc)

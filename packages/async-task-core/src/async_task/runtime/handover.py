@@ -3,7 +3,8 @@
 hello    worker -> child   [search path, arguments, modules to import, settings]
 request  worker -> child   [the fields of a `Lease`, the fields of a `Fault` or None]
 ready    child -> worker   True, once everything is imported
-reply    child -> worker   [kind of settlement, then its fields] or None to leave the lease alone
+reply    child -> worker   [kind of settlement, then its fields], None to leave the lease alone,
+                           or True: the task's own transaction has settled it
 """
 
 from __future__ import annotations
@@ -88,10 +89,10 @@ def unpack_request(data: bytes) -> tuple[Lease, Fault | None]:
     return Lease(*lease), None if fault is None else Fault(*fault)
 
 
-def pack_settlement(settlement: Settlement | None) -> bytes:
+def pack_reply(settlement: Settlement | None, *, committed: bool) -> bytes:
     """Return a reply."""
     if settlement is None:
-        return framed(None)
+        return framed(committed or None)
     fields: list[Any] = [type(settlement).__name__]
     for field in dataclasses.fields(settlement)[1:]:  # the first is the lease
         value = getattr(settlement, field.name)
@@ -99,13 +100,13 @@ def pack_settlement(settlement: Settlement | None) -> bytes:
     return framed(fields)
 
 
-def unpack_settlement(data: bytes, lease: Lease) -> Settlement | None:
-    """Read what `pack_settlement` wrote, for the lease it is about."""
+def unpack_reply(data: bytes, lease: Lease) -> tuple[Settlement | None, bool]:
+    """Read what `pack_reply` wrote, for the lease it is about: settlement, and if committed."""
     fields: Any = unpack_plain(data)
-    if fields is None:
-        return None
+    if fields is None or fields is True:
+        return None, fields is True
     kind, *rest = fields
-    return _KINDS[kind](lease, *map(_unpacked, rest))
+    return _KINDS[kind](lease, *map(_unpacked, rest)), False
 
 
 def _unpacked(value: Any) -> Any:

@@ -17,7 +17,7 @@ from async_task.runtime.handover import (
     Hello,
     pack_hello,
     pack_request,
-    unpack_settlement,
+    unpack_reply,
 )
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Children:
         alone: bool,
         fault: Fault | None = None,
         begin: Callable[[], None] = lambda: None,
+        committed: Callable[[], None] = lambda: None,
     ) -> Settlement | None:
         """Run a leased task in a child process and return what became of it.
 
@@ -75,6 +76,7 @@ class Children:
             alone: Use a child that nothing else ran in or will.
             fault: The body has ended already, like this: only decide what follows.
             begin: Called when the child has the task, so that its start costs no time limit.
+            committed: Called when the task's own transaction has settled it.
 
         Raises:
             ChildDiedError: The child ended before it answered.
@@ -87,7 +89,9 @@ class Children:
         try:
             await child.ready()
             begin()
-            settlement = await child.ask(lease, fault)
+            settlement, has_committed = await child.ask(lease, fault)
+            if has_committed:
+                committed()
             answered = True
         finally:
             if answered and not alone and len(self._idle) < self._keep:
@@ -160,9 +164,9 @@ class _Child:
     def lives(self) -> bool:
         return self._process.poll() is None
 
-    async def ask(self, lease: Lease, fault: Fault | None) -> Settlement | None:
+    async def ask(self, lease: Lease, fault: Fault | None) -> tuple[Settlement | None, bool]:
         self._requests.write(pack_request(lease, fault))
-        return unpack_settlement(await self._read(), lease)
+        return unpack_reply(await self._read(), lease)
 
     async def ready(self) -> None:
         if not self._is_ready:

@@ -29,9 +29,10 @@ from async_task.spi.messages import Ack, Lease, Settlement
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from async_task.core.queue_driver import QueueDriver
     from async_task.runtime.admission import Admission
     from async_task.runtime.isolation import Children
-    from async_task.spi.driver import Consumer, Driver
+    from async_task.spi.driver import Consumer
 
 log = logging.getLogger("async_task.worker")
 
@@ -80,13 +81,13 @@ class Session:
 
     def __init__(
         self,
-        driver: Driver,
+        queue_driver: QueueDriver,
         consumer: Consumer,
         admission: Admission,
         children: Children,
         options: SessionOptions,
     ) -> None:
-        self._driver = driver
+        self._driver = driver = queue_driver.driver
         self._consumer = consumer
         self._admission = admission
         self._options = options
@@ -97,7 +98,7 @@ class Session:
         self._table = Table(self._end, self._put_back)
         self._threads = ThreadPoolExecutor(options.concurrency, "async-task")
         self._children = children
-        self._executor = Executor(self._threads, children, self._begin)
+        self._executor = Executor(self._threads, children, self._begin, queue_driver)
         self._settler = Settler(
             consumer, max_batch=driver.capabilities.max_batch, on_settled=self._on_settled
         )
@@ -248,10 +249,12 @@ class Session:
             took_s = boottime() - began
             self._average_s += (took_s - self._average_s) / 16
             self._table.running.discard(attempt)
-            if settlement is None:
-                self._drop(attempt)
-            else:
+            if settlement is not None:
                 self._settle(attempt, settlement, took_s)
+            elif attempt.settled and attempt.stop is not Stop.LEASE_LOST:
+                self._committed(attempt, took_s)
+            else:
+                self._drop(attempt)
             self._fill_slots()
         if isinstance(settlement, Ack) and not attempt.stop and log.isEnabledFor(logging.INFO):
             log.info("%r done in %.3f s", attempt, took_s)
@@ -263,6 +266,12 @@ class Session:
             if listeners:
                 emit(settled_event(hold, settlement, took_s))
         self._changed.set()
+
+    def _committed(self, attempt: Attempt, took_s: float) -> None:
+        """Forget an attempt that its own transaction has settled."""
+        if listeners:
+            emit(event(attempt, EventKind.DONE, took_s))
+        self._on_settled(attempt)
 
     def _put_back(self, attempt: Attempt) -> None:
         """Release an attempt that was not started, uncharged."""

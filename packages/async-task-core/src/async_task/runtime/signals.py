@@ -48,7 +48,7 @@ def stop_signals(gently: Callable[[], None], now: Callable[[], None]) -> Generat
 
 
 def _deliver() -> None:
-    for listener in list(_listeners):
+    for listener in _listeners:
         listener()
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from async_task.core.queue_driver import QueueDriver
+    from async_task.spi.driver import Consumer
 
 log = logging.getLogger("async_task.worker")
 
@@ -95,8 +96,10 @@ class Worker:
         self._warn_of_strangers()
         with stop_signals(self.stop, self.stop_now):
             try:
-                if await self._connected():
-                    await self._work()
+                async with contextlib.AsyncExitStack() as stack:
+                    consumer = await self._connected(stack)
+                    if consumer is not None:
+                        await self._work(consumer)
             finally:
                 await self._queue_driver.disconnect()
 
@@ -123,12 +126,17 @@ class Worker:
         """Whether it has run all of its `max_tasks`."""
         return self._session is not None and self._session.spent
 
-    async def _connected(self) -> bool:
+    async def _connected(self, stack: contextlib.AsyncExitStack) -> Consumer | None:
+        options, driver = self._options, self._queue_driver.driver
+        consuming = ConsumerOptions(
+            queues=options.queues, max_leases=options.concurrency + options.ahead
+        )
         outage = Outage(f"connecting to {self._queue_driver.name}")
         while not self._stopped.is_set():
             try:
                 await self._queue_driver.connect()
-                await self._queue_driver.driver.provision(self._options.queues)
+                await driver.provision(options.queues)
+                consumer = await stack.enter_async_context(driver.consumer(consuming))
             except DriverError as exc:
                 if not exc.retryable:
                     raise
@@ -136,29 +144,25 @@ class Worker:
                     await asyncio.wait_for(self._stopped.wait(), outage.failed(exc))
             else:
                 outage.recovered()
-                return True
-        return False
+                return consumer
+        return None
 
-    async def _work(self) -> None:
-        options, driver = self._options, self._queue_driver.driver
-        consuming = ConsumerOptions(
-            queues=options.queues, max_leases=options.concurrency + options.ahead
-        )
+    async def _work(self, consumer: Consumer) -> None:
+        options = self._options
         config = self._queue_driver.config
         admission = Admission(self._tasks, config)
         children = Children(self._tasks, config.given)
-        async with driver.consumer(consuming) as consumer:
-            self._session = Session(driver, consumer, admission, children, options)
-            log.info(
-                "working on %s of %s, %d tasks at a time",
-                ", ".join(options.queues),
-                self._queue_driver.name,
-                options.concurrency,
-            )
-            if self._stopped.is_set():
-                self._session.stop()
-            self.working.set()
-            await self._session.run()
+        self._session = Session(self._queue_driver, consumer, admission, children, options)
+        log.info(
+            "working on %s of %s, %d tasks at a time",
+            ", ".join(options.queues),
+            self._queue_driver.name,
+            options.concurrency,
+        )
+        if self._stopped.is_set():
+            self._session.stop()
+        self.working.set()
+        await self._session.run()
         log.info("stopped")
 
     def _warn_of_strangers(self) -> None:

@@ -12,6 +12,7 @@ class Facet(Enum):
     DEAD_LETTERS = "dead_letters"
     RESULTS = "results"
     CONTROL = "control"
+    TRANSACTIONS = "transactions"
     MIGRATIONS = "migrations"
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from async_task.spi.capabilities import Capabilities
-    from async_task.spi.facets import Control, DeadLetters, Migrations, Results
+    from async_task.spi.facets import Control, DeadLetters, Migrations, Results, Transactions
     from async_task.spi.messages import Extension, Lease, Message, QueueStats, Settlement
 
 
@@ -153,6 +153,11 @@ class Driver(Protocol):
         ...
 
     @property
+    def transactions(self) -> Transactions | None:
+        """What lets a caller's own transaction carry messages, or `None`."""
+        ...
+
+    @property
     def migrations(self) -> Migrations | None:
         """The schema, or `None`."""
         ...
@@ -226,6 +231,7 @@ class BaseDriver:
     dead_letters: DeadLetters | None = None
     results: Results | None = None
     control: Control | None = None
+    transactions: Transactions | None = None
     migrations: Migrations | None = None
 
     async def provision(self, queues: Sequence[str]) -> None:

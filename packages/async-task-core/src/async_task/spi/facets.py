@@ -6,12 +6,20 @@ the client's exception as cause, all methods callable concurrently from one loop
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from async_task.spi.messages import DeadLetter, MessageState, StoredResult
+    from async_task.spi.messages import (
+        DeadLetter,
+        Lease,
+        Message,
+        MessageState,
+        Settlement,
+        StoredResult,
+    )
 
 
 class DeadLetters(Protocol):
@@ -98,6 +106,52 @@ class Control(Protocol):
 
     async def paused(self) -> Sequence[str]:
         """List the names of the paused queues, sorted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement for core to execute on somebody else's connection.
+
+    Attributes:
+        sql: The statement, with `:name` placeholders, and neither `::` casts nor colons in
+            literals, so that it can be rewritten for every client's own placeholders.
+        parameters: A value for each placeholder.
+    """
+
+    sql: str
+    parameters: Mapping[str, object]
+
+
+class Transactions(Protocol):
+    """What lets the caller's own transaction carry messages and settlements.
+
+    Pure: nothing here talks to the backend. Core executes the statements, in order, on whatever
+    connection the caller has, and never commits or rolls back in between.
+    """
+
+    @property
+    def dialect(self) -> str:
+        """`"postgresql"`, `"mysql"` or `"sqlite"`: whose connections can be used."""
+        ...
+
+    def enqueue(self, messages: Sequence[Message]) -> Sequence[Statement]:
+        """Return what stores messages, invisible to others until the transaction commits.
+
+        Storing one again while it is unfinished changes nothing.
+        """
+        ...
+
+    def lock(self, lease: Lease) -> Statement:
+        """Return what keeps a lease until the transaction ends.
+
+        It returns one row if the lease is current and none if it is not. While it is held the
+        keeper is told BUSY, and nobody reclaims the message.
+        """
+        ...
+
+    def settle(self, settlement: Settlement) -> Sequence[Statement]:
+        """Return what ends a lease that the same transaction has locked, result included."""
         ...
 
 
