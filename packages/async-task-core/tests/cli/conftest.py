@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from async_task import config
 from async_task.cli.main import commands
 from click.testing import CliRunner
 
@@ -84,6 +85,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
             monkeypatch.delenv(name)
 
     def run(*args: str, text: str | None = None) -> Result:
+        monkeypatch.setattr(config, "_global", None)  # as in a new process
         result = CliRunner().invoke(commands, args, input=text, catch_exceptions=False)
         return Result(result.exit_code, result.stdout, result.stderr)
 

@@ -162,3 +162,21 @@ def test_a_reader_that_goes_away_is_no_error(shell: Shell) -> None:
     process.stdout = None
     _, err = process.communicate(timeout=60)
     assert err == ""
+
+
+def test_a_worker_without_a_usable_store_fails(shell: Shell) -> None:
+    shell.write("junk.db", "junk" * 1000)
+    result = shell.run("worker", "--driver", "sqlite", "--sqlite-path", "junk.db")
+    assert (result.code, result.out) == (1, "")
+    assert "Error: " in result.err
+    assert "is not a sound SQLite database" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_module_that_is_no_text_fails(shell: Shell) -> None:
+    (shell.folder / "main.py").write_bytes(b"name = '\xff'\n")
+    result = shell.run("queues", "--app", "main")
+    assert result.code == 1
+    assert "cannot import main (--app):" in result.err
+    assert "SyntaxError" in result.err
+    assert "Traceback" not in result.err

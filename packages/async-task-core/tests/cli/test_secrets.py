@@ -10,7 +10,7 @@ from async_task.cli.logs import JsonFormatter, TextFormatter
 from async_task.cli.output import masked
 
 if TYPE_CHECKING:
-    from cli.conftest import Cli
+    from cli.conftest import Cli, Shell
 
 PASSWORD = "hunter2"
 COMMANDS = [
@@ -25,8 +25,6 @@ COMMANDS = [
 ]
 URLS = [
     f"sqlite://user:{PASSWORD}@host/tasks.db",
-    f"redis://:{PASSWORD}@localhost",
-    f"postgresql://user:{PASSWORD}@localhost/db",
     f"nosuch://user:{PASSWORD}@localhost",
     f"user:{PASSWORD}@localhost",
 ]
@@ -69,3 +67,30 @@ def test_of_a_log_line(text: str) -> None:
 )
 def test_what_holds_no_password_stays(text: str) -> None:
     assert masked(text) == text
+
+
+@pytest.mark.parametrize("scheme", ["redis", "postgresql"])
+def test_of_a_server_that_is_not_there(shell: Shell, scheme: str) -> None:
+    """Whether or not the driver is installed."""
+    url = f"{scheme}://user:{PASSWORD}@127.0.0.1:1/0"
+    for command in (["queues"], ["doctor"], ["doctor", "--json"]):
+        result = shell.run(*command, ASYNC_TASK_URL=url)
+        assert result.code == 1
+        assert PASSWORD not in result.out + result.err
+        assert "Traceback" not in result.err
+
+
+LINES = [
+    f'set_global_config(url="nosuch://user:{PASSWORD}@host"); get_dispatcher()',
+    f'set_global_config(nosuch_password="{PASSWORD}")',
+    f'set_global_config(driver="nosuch", url="nosuch://user:{PASSWORD}@host")',
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_of_an_application(shell: Shell, line: str) -> None:
+    shell.write("main.py", f"from async_task import set_global_config, get_dispatcher\n{line}\n")
+    for command in (["worker", "--stop-when-empty"], ["doctor"], ["doctor", "--json"], ["queues"]):
+        result = shell.run(*command, "--app", "main")
+        assert result.code == 1
+        assert PASSWORD not in result.out + result.err

@@ -16,10 +16,10 @@ set_global_config(driver="sqlite", sqlite_path="app.db", grace=3)
 
 
 def test_help_shows_every_setting(cli: Cli) -> None:
-    shown = " ".join(cli("queues", "--help").out.split())
+    shown = "".join(cli("queues", "--help").out.split())  # lines break also within names
     for row in setting_rows().values():
-        assert f"{row.flag} " in shown
-        assert f"[env: {row.env[0]}" in shown or row.env[0].startswith("ASYNC_TASK_SQLITE_V")
+        assert row.flag + row.type_name.removesuffix(" or none").upper() in shown
+        assert f"[env:{row.env[0]}" in shown
 
 
 def sources(result: Result) -> dict[str, tuple[object, str]]:
@@ -45,3 +45,38 @@ def test_a_url_as_a_flag_beats_the_driver_an_app_chose(shell: Shell) -> None:
     assert [c["detail"] for c in result.json["checks"] if c["check"] == "schema"] == [
         "memory has none"
     ]
+
+
+def test_what_a_url_says_is_told(shell: Shell) -> None:
+    found = sources(shell.run("doctor", "--json", ASYNC_TASK_URL="sqlite:///from-url.db"))
+    assert found["sqlite_path"] == ("from-url.db", "url")
+    assert found["url"] == ("***", "ASYNC_TASK_URL")
+
+
+CHAIN = """
+import asyncio
+from async_task import set_global_config, task
+
+set_global_config(driver="sqlite", default_queue="app")
+
+@task
+async def first():
+    await second.dispatch()
+
+@task
+async def second():
+    print("second", flush=True)
+
+if __name__ == "__main__":
+    set_global_config(driver="sqlite", sqlite_path="flag.db", default_queue="flag")
+    asyncio.run(first.dispatch())
+"""
+
+
+def test_flags_hold_for_what_tasks_dispatch(shell: Shell) -> None:
+    shell.write("main.py", CHAIN)
+    assert shell.python("main.py").code == 0
+    flags = ("--sqlite-path", "flag.db", "--default-queue", "flag")
+    worker = shell.run("worker", "--max-tasks", "2", *flags)
+    assert (worker.code, worker.out) == (0, "second\n")
+    assert not (shell.folder / "async-task.db").exists()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from async_task.cli.discovery import App, discover
-from async_task.config import Config, get_global_config
+from async_task.config import Config, get_global_config, set_global_config
 from async_task.errors import ConfigurationError, PluginError
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Backend:
     def config(self) -> Config:
         """Flags, on what the application's modules set, on the environment.
 
+        From then on it is the process's, so that what tasks dispatch goes where the flags say.
+
         Raises:
             UsageError: A flag's value cannot be.
             ConfigurationError: Another layer's cannot.
@@ -60,7 +62,9 @@ class Backend:
         except ConfigurationError as exc:
             raise click.UsageError(str(exc), click.get_current_context(silent=True)) from exc
         _ = self.app
-        return get_global_config().replace(**self.flags)
+        config = get_global_config().replace(**self.flags)
+        set_global_config(**config.given)
+        return config
 
     def driver(self) -> QueueDriver:
         """Make the driver, not connected yet."""

@@ -72,7 +72,7 @@ def _configured(
     try:
         _application(backend, findings)
         info = backend.config.driver_info()
-        settings = settings_in_force(backend, info.name)
+        settings = settings_in_force(backend, info)
         driver = backend.driver()
     except ConfigurationError as exc:
         findings.add(FAILED, "configuration", str(exc))
