@@ -31,9 +31,19 @@ class Faults:
         self.always: dict[str, Exception] = {}
         self.calls: defaultdict[str, int] = defaultdict(int)
         self.settled: list[Settlement] = []
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+
+    async def called(self, call: str, times: int) -> None:
+        """Wait until something was called so many times more."""
+        times += self.calls[call]
+        while self.calls[call] < times:
+            self._news.clear()
+            await self._news.wait()
 
     def enter(self, call: str) -> None:
         self.calls[call] += 1
+        self._loop.call_soon_threadsafe(self._news.set)  # a keeper calls from another thread
         if call in self.always:
             raise self.always[call]
         if self.before[call]:
@@ -170,9 +180,10 @@ class Bench:
 
     async def take(self) -> list[Lease]:
         """Lease all that is ready, as another worker would; never settle it."""
-        await self.queue_driver.connect()
+        driver = MemoryDriver(MemorySettings(), DriverOptions(namespace=self.namespace))
+        await driver.open()
         options = ConsumerOptions(queues=("default",), max_leases=100)
-        async with self.queue_driver.driver.consumer(options) as consumer:
+        async with driver.consumer(options) as consumer:
             return list(
                 await consumer.lease(
                     ("default",),
