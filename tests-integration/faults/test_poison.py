@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,7 @@ async def test_poison_dies_alone(
     scene: Scene, size: Callable[[int, int], int], chance: random.Random
 ) -> None:
     poisons, count = size(1, len(KILLERS)), size(40, 500)
-    calls = [poison(number) for number in KILLERS[:poisons]]
+    calls = [poison(int(number)) for number in KILLERS[:poisons]]
     calls += [nap(chance.uniform(0.05, 0.2)) for _ in range(count)]
     chance.shuffle(calls)
     await scene.fleet.started(2)
@@ -43,7 +44,10 @@ async def test_poison_dies_alone(
     assert [(letter.reason, letter.task) for letter in letters] == [
         ("poison", "faults.poison")
     ] * poisons
-    assert {letter.deliveries for letter in letters} == {4}
+    # Twice in a worker, unless it died with a neighbour there, and twice alone. A delivery that
+    # only waited for a free slot and was put back is no run.
+    runs = Counter(event.task_id for event in scene.history.events(Kind.CRASHED))
+    assert set(runs.values()) <= {2, 3, 4}, runs
     assert deaths <= 2 * poisons
     assert scene.history.count(Kind.DONE, ids) == count
     assert scene.violations(dead={letter.id for letter in letters}) == []
