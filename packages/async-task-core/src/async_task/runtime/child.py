@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import importlib
+import logging
 import os
 import queue
 import signal
@@ -33,6 +34,9 @@ from async_task.runtime.handover import (
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
+log = logging.getLogger("async_task.worker")
+
+
 def main(requests_fd: int, replies_fd: int) -> None:
     """Serve until the worker closes the pipe or dies."""
     _die_with_parent()
@@ -44,7 +48,11 @@ def main(requests_fd: int, replies_fd: int) -> None:
     hello = unpack_hello(received.get())
     sys.path[:], sys.argv[:] = hello.path, hello.argv
     for module in hello.modules:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as exc:
+            # The worker has it from somewhere an import does not reach; others are not to suffer.
+            log.error("a child process cannot import %s, and not run its tasks: %s", module, exc)  # noqa: TRY400
     set_global_config(**hello.settings)  # after what the modules set, as in the worker
     driver = QueueDriver.from_config(get_global_config())
     admission, executor = Admission(registry, driver.config), Executor(driver=driver)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -52,7 +50,7 @@ class Children:
         self._hello = Hello(
             path=[path or os.getcwd() for path in sys.path],
             argv=sys.argv,
-            modules=[name for name in modules if _importable(name)],
+            modules=list(modules),
             settings=settings,
         )
         self._idle: list[_Child] = []
@@ -197,11 +195,3 @@ class _Child:
         loop = asyncio.get_running_loop()
         code = await loop.run_in_executor(None, self._process.wait)
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-
-
-def _importable(module: str) -> bool:
-    if module in sys.modules and module != "__main__":
-        return True
-    with contextlib.suppress(ImportError, ValueError):
-        return importlib.util.find_spec(module) is not None
-    return False
