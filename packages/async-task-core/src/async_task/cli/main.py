@@ -70,7 +70,7 @@ class Commands(click.Group):
             exc.show(message)
             click.echo(masked(message.getvalue()), err=True, nl=False)
             sys.exit(exc.exit_code)
-        except (AsyncTaskError, OSError) as exc:
+        except AsyncTaskError as exc:
             click.echo(f"Error: {masked(str(exc))}", err=True)
             sys.exit(1)
         except (click.Abort, KeyboardInterrupt):
