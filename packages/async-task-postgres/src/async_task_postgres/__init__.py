@@ -1,0 +1,1 @@
+"""PostgreSQL driver of async-task; see `driver.PostgresDriver`."""
