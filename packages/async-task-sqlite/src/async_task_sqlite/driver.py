@@ -24,6 +24,7 @@ from async_task_sqlite.results import SqliteResults
 from async_task_sqlite.schema import Schema, SqliteMigrations
 from async_task_sqlite.session import Session
 from async_task_sqlite.store import Store
+from async_task_sqlite.transactions import SqliteTransactions
 from async_task_sqlite.wakeup import MESSAGES, Wakeup
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class SqliteDriver(BaseDriver):
         self.dead_letters = SqliteDeadLetters(self._store)
         self.results = SqliteResults(self._store)
         self.control = SqliteControl(self._store)
+        self.transactions = SqliteTransactions(self._schema.prefix, now_ms)
         self.migrations = SqliteMigrations(lambda: self._make_connection(None), self._schema)
 
     async def open(self) -> None:

@@ -6,7 +6,7 @@ from async_task.spi.capabilities import Capabilities, Delay, Facet
 from async_task.spi.plugin import DriverInfo, hookimpl
 
 CAPABILITIES = Capabilities(
-    facets=frozenset({Facet.DEAD_LETTERS, Facet.RESULTS, Facet.CONTROL, Facet.MIGRATIONS}),
+    facets=frozenset(Facet),
     # One call is one transaction, and one transaction keeps every other process out of the file:
     # 1,000 messages hold it for about 10 ms.
     max_batch=1000,
