@@ -137,12 +137,12 @@ class PendingCall(Fluent[R]):
         kwargs: Mapping[str, Any],
         options: CallOptions = CallOptions(),
     ) -> None:
-        self.definition = definition
-        self.args = args
-        self.kwargs = kwargs
-        self.options = options
+        self.definition: TaskDefinition = definition
+        self.args: tuple[Any, ...] = args
+        self.kwargs: Mapping[str, Any] = kwargs
+        self.options: CallOptions = options
         self.message_id: bytes | None = None  # set while an outcome is unknown
-        self.used = False
+        self.used: bool = False
 
     def _pending(self) -> Self:
         self.used = True

@@ -26,7 +26,7 @@ class RetryTask(TaskSignal):
         self, delay: float | None = None, reason: str = "the task asked for a retry"
     ) -> None:
         super().__init__(reason)
-        self.delay = None if delay is None else _checked(delay)
+        self.delay: float | None = None if delay is None else _checked(delay)
 
 
 class ReleaseTask(TaskSignal):
@@ -34,7 +34,7 @@ class ReleaseTask(TaskSignal):
 
     def __init__(self, delay: float = 0.0, reason: str = "the task released itself") -> None:
         super().__init__(reason)
-        self.delay = _checked(delay)
+        self.delay: float = _checked(delay)
 
 
 class RejectTask(TaskSignal):

@@ -53,7 +53,7 @@ class FunctionTask(Generic[P, R]):
         functools.update_wrapper(self, func)
         self.func = func
         self.definition = definition
-        self.name = definition.name
+        self.name: str = definition.name
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> PendingCall[R]:
         """Return the call with these arguments, to be configured and dispatched."""

@@ -81,7 +81,7 @@ class Worker:
         )
         self._session: Session | None = None
         self._stopped = asyncio.Event()
-        self.working = asyncio.Event()
+        self.working: asyncio.Event = asyncio.Event()
         """Set once tasks are taken."""
 
     async def start(self) -> None:

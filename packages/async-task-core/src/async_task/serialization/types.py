@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import typing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from async_task.errors import ConfigurationError
 from async_task.serialization.hints import Hint, classes_in, hints_of, resolve
@@ -145,5 +145,9 @@ class TypeRegistry:
         return f"{self.module_name(cls.__module__)}:{cls.__qualname__}"
 
 
-default_registry = TypeRegistry()
-register_type = default_registry.register
+default_registry: Final = TypeRegistry()
+
+
+def register_type(cls: C, name: str | None = None) -> C:
+    """Let instances of `cls` travel, in this process; see `TypeRegistry.register`."""
+    return default_registry.register(cls, name)
