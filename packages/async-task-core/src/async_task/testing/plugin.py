@@ -32,7 +32,9 @@ OUTCOMES = {
 }
 """pytest's category -> word of the summary."""
 
-pytest.register_assert_rewrite("async_task.testing.aspects", "async_task.testing.rig")
+pytest.register_assert_rewrite(
+    "async_task.testing.aspects", "async_task.testing.machine", "async_task.testing.rig"
+)
 
 
 @pytest.fixture

@@ -71,9 +71,9 @@ def describe(capabilities: Capabilities) -> str:
         value = getattr(capabilities, field.name)
         if value is True:
             words.append(field.name)
-        elif isinstance(value, Delay):
+        elif isinstance(value, Delay) and value is not Delay.NONE:
             words.append(f"delay={value.name.lower()}")
-        elif isinstance(value, int) and value is not False:
+        elif isinstance(value, int) and value != field.default:
             words.append(f"{field.name}={value}")
     return " ".join(words)
 
