@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,14 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
+
+    def end(self) -> None:
+        """Kill what a failed test left running."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -46,7 +54,7 @@ class Shell:
     def start(self, *command: str, **env: str) -> subprocess.Popen[str]:
         """Start `python COMMAND`."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("ASYNC_TASK_")}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-X", "dev", "-W", "error", *command],
             cwd=self.folder,
             env=kept | env,
@@ -55,12 +63,18 @@ class Shell:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
 
     def python(self, *command: str, **env: str) -> Result:
         """Run `python COMMAND` to its end."""
         with self.start(*command, **env) as process:
             out, err = process.communicate(timeout=60)
-        return Result(process.returncode, out, err)
+        lines = err.splitlines(keepends=True)
+        # asyncio's debug mode tells what took 0.1 s, which on a busy host may be anything.
+        return Result(
+            process.returncode, out, "".join(x for x in lines if not x.startswith("Executing <"))
+        )
 
     def run(self, *args: str, **env: str) -> Result:
         """Run `python -m async_task ARGS` to its end."""
@@ -68,8 +82,10 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    yield shell
+    shell.end()
 
 
 Cli = Callable[..., Result]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from async_task.cli.dead_selection import Selection, selecting
 from async_task.cli.dead_view import details, print_details, summary
 from async_task.cli.options import BackendCommand, check_queues, json_option
 from async_task.cli.output import instant, print_json, print_table
+from async_task.cli.suggesting import SuggestingGroup
 
 if TYPE_CHECKING:
     import uuid
@@ -24,7 +26,7 @@ _ids = click.argument("ids", nargs=-1, type=click.UUID, metavar="[ID]...")
 _everything = click.option("--all", "everything", is_flag=True, help="All there are.")
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def command() -> None:
     """List, show, requeue or purge dead letters: tasks that were given up on."""
 
@@ -143,12 +145,6 @@ def _required(selection: Selection, everything: bool) -> Selection:
 
 def _ask(selection: Selection) -> None:
     which = f"these {len(selection.ids)}" if selection.ids else "all matching"
-    try:
-        agreed = click.confirm(f"Delete {which} dead letters for good?", err=True)
-    except click.Abort as exc:
-        if isinstance(exc.__context__, KeyboardInterrupt):
-            raise
-        click.echo(err=True)
-        agreed = False
-    if not agreed:
+    click.echo(f"Delete {which} dead letters for good? [y/N] ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise click.ClickException("nothing was deleted; answer y, or give --yes")

@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failure, 2 usage, 130 after Ctrl-C.
 
 from __future__ import annotations
 
-import difflib
 import io
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +13,7 @@ import click
 
 from async_task.__about__ import __version__
 from async_task.cli.output import masked
+from async_task.cli.suggesting import SuggestingGroup
 from async_task.errors import AsyncTaskError
 from async_task.plugins.manager import plugins, resolve
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROGRAM = "async-task"
 
 
-class Commands(click.Group):
+class Commands(SuggestingGroup):
     """The commands that plug-ins declare, those of core among them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -34,17 +34,6 @@ class Commands(click.Group):
         """Import the command of that name, if there is one."""
         info = plugins().commands.get(cmd_name)
         return None if info is None else resolve(info.target)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command the arguments name, or say which one is nearest."""
-        name = args[0]
-        if name not in plugins().commands and not name.startswith("-"):
-            nearest = difflib.get_close_matches(name, plugins().commands, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from what was declared, importing none."""
