@@ -64,6 +64,13 @@ def test_only_functions_can_be_decorated(thing: Any) -> None:
         task(thing)
 
 
+def test_a_lambda_needs_a_name() -> None:
+    with pytest.raises(ConfigurationError, match="lambdas of a module all have one name"):
+        task(lambda: 1)
+    named: Any = task(name="declared-lambda")(lambda: 1)
+    assert registry.get("declared-lambda") is named.definition
+
+
 def test_a_body_that_a_call_would_not_run_is_refused() -> None:
     def generator() -> Iterator[int]:
         yield 1

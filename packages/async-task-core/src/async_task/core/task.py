@@ -147,6 +147,9 @@ def task(
         if not inspect.isfunction(func):
             msg = f"@task is for functions, not for {func!r}; derive a class from Task instead"
             raise ConfigurationError(msg)
+        if name is None and func.__name__ == "<lambda>":
+            msg = "@task: lambdas of a module all have one name; give this one another by name="
+            raise ConfigurationError(msg)
         _check_runs(func)
         definition = TaskDefinition(
             name=name or qualified_name(func),
