@@ -92,6 +92,17 @@ async def test_one_settlement_that_is_refused_holds_up_no_other(
     assert "cannot be settled and will run again: this one is too odd" in caplog.text
 
 
+async def test_a_bug_in_settling_leaves_the_tasks_to_the_store_and_work_goes_on(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.send(note(1), note(2))
+    bench.faults.before["settle"].append(ZeroDivisionError())
+    await bench.work(concurrency=1)
+    assert seen == [1, 2]
+    assert await bench.counts() == (0, 0, 1, 0)
+    assert "settling 1 tasks raised" in caplog.text
+
+
 async def test_settling_is_tried_until_the_lease_ends_and_work_goes_on_after(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -85,6 +85,9 @@ class Settler:
                 await asyncio.sleep(self._outage.failed(exc))
                 batch = self._still_ours(batch)
                 continue
+            except Exception:  # a bug in the driver; held on to, these would be renewed for ever
+                log.exception("settling %d tasks raised; they run again if not done", len(batch))
+                break
             self._outage.recovered()
             for position in () if repeated else stale:
                 # After a repeat stale is normal: it was done the first time.
