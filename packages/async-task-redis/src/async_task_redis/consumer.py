@@ -7,12 +7,12 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from async_task.spi.errors import DriverError
-from async_task.spi.messages import Ack
 from async_task.spi.reclaim import CAP_MS
 
 from async_task_redis.client import run_all, run_one
-from async_task_redis.leases import ending, leased, member_of
-from async_task_redis.scripts import LEASE, RECOVER, SETTLE
+from async_task_redis.leases import leased
+from async_task_redis.scripts import LEASE, RECOVER
+from async_task_redis.settling import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,24 +82,21 @@ class RedisConsumer:
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[int]:
         """End leases, those of one queue in one step; see `Consumer.settle`."""
         stale: list[int] = []
-        batches: dict[str, dict[bytes, int]] = {}
-        # Acknowledgements first, as the script takes them.
-        ends = sorted(range(len(settlements)), key=lambda at: not isinstance(settlements[at], Ack))
-        for position in ends:
-            lease = settlements[position].lease
-            members = batches.setdefault(lease.queue, {})
-            if members.setdefault(member_of(lease), position) != position:
-                stale.append(position)  # a lease ends once
-        calls: list[tuple[QueueKeys, Command]] = []
-        for queue, members in batches.items():
-            keys = self._keys[queue]
-            batch = [(member, settlements[position]) for member, position in members.items()]
-            result_keys, arguments = ending(batch, keys, self._keys)
-            calls.append((keys, SETTLE.call((*keys.settling, *result_keys), arguments)))
-        replies = await run_all(self._client, calls)
-        for members, reply in zip(batches.values(), replies, strict=True):
-            positions = list(members.values())
-            stale += [positions[at] for at in reply]
+        batches: dict[str, Ending] = {}
+        for position, settlement in enumerate(settlements):
+            queue = settlement.lease.queue
+            batch = batches.get(queue)
+            if batch is None:
+                batch = batches[queue] = Ending(self._keys, queue)
+            if not batch.add(position, settlement):
+                stale.append(position)  # a lease ends once, with the first that names it
+        replies = await run_all(
+            self._client, [(batch.keys, batch.call()) for batch in batches.values()]
+        )
+        for batch, reply in zip(batches.values(), replies, strict=True):
+            if reply:
+                positions = batch.positions
+                stale += [positions[at] for at in reply]
         return sorted(stale)
 
     async def recover(self, lease_id: bytes) -> Sequence[Lease]:

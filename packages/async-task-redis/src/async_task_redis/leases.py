@@ -5,14 +5,16 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, TypeAlias
 
-from async_task.spi.messages import Ack, DeadLetter, Lease, Reject
+from async_task.spi.messages import DeadLetter, Lease
+
+from async_task_redis.keys import PRIORITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from async_task.spi.messages import Message, Settlement
+    from async_task.spi.messages import Message
 
-    from async_task_redis.keys import Keys, QueueKeys
+    from async_task_redis.keys import QueueKeys
     from async_task_redis.scripts import Argument
     from async_task_redis.wire import Reply
 
@@ -22,6 +24,8 @@ _EXPIRES = 16
 _Group: TypeAlias = "tuple[int, int, list[bytes], list[bytes | None], list[bytes | None] | None]"
 """Number of the queue, priority, ids, values of `body`, and of `history` if it is there."""
 
+_PRIORITIES = tuple(bytes([priority]) for priority in range(PRIORITIES))
+
 _counters = struct.Struct(">II")
 _expiry = struct.Struct(">d")
 _death = struct.Struct(">IIQB")
@@ -29,7 +33,7 @@ _death = struct.Struct(">IIQB")
 
 def member_of(lease: Lease) -> bytes:
     """Return what stands for a lease in the set of leases."""
-    return b"%b%b%c" % (lease.lease_id, lease.id, lease.priority)
+    return lease.lease_id + lease.id + _PRIORITIES[lease.priority]
 
 
 def storing(messages: Sequence[Message]) -> list[Argument]:
@@ -37,7 +41,7 @@ def storing(messages: Sequence[Message]) -> list[Argument]:
     arguments: list[Argument] = [len(messages)]
     timings: list[Argument] = []
     for position, message in enumerate(messages, 1):
-        arguments += (message.id, b"%c%b" % (message.priority, message.body))
+        arguments += (message.id, _PRIORITIES[message.priority] + message.body)
         if message.delay_ms > 0 or message.expires_in_ms is not None:
             expiry = "" if message.expires_in_ms is None else message.expires_in_ms
             timings += (position, message.delay_ms, expiry)
@@ -71,37 +75,6 @@ def leased(reply: Reply, queues: Sequence[QueueKeys], lease_id: bytes) -> list[L
                 Lease(ids[at], queue, body, lease_id, ended + 1, crashes, state, priority, expires)
             )
     return leases
-
-
-def ending(
-    settlements: Iterable[tuple[bytes, Settlement]], keys: QueueKeys, all_keys: Keys
-) -> tuple[list[bytes], list[Argument]]:
-    """Return the keys of results and the arguments of `settle.lua`.
-
-    Args:
-        settlements: Members and how they end: acknowledgements first, no two members alike.
-        keys: Those of their queue.
-        all_keys: Those of the namespace.
-    """
-    members: list[Argument] = []
-    acknowledged = 0
-    others: list[Argument] = []
-    results: list[Argument] = []
-    result_keys: list[bytes] = []
-    for position, (member, settlement) in enumerate(settlements, 1):
-        members.append(member)
-        if isinstance(settlement, Ack):
-            acknowledged += 1
-        elif isinstance(settlement, Reject):
-            others += ("dead", settlement.reason, settlement.state)
-        else:
-            others += ("back", settlement.delay_ms, settlement.state)
-        result = settlement.result if isinstance(settlement, Ack | Reject) else None
-        if result is not None:
-            message = settlement.lease.id
-            result_keys.append(keys.result(message))
-            results += (position, max(1, result.ttl_ms), result.body, all_keys.channel(message))
-    return result_keys, [len(members), acknowledged, *members, *others, *results]
 
 
 def dead_letter(queue: str, message: bytes, death: bytes, value: bytes) -> DeadLetter:

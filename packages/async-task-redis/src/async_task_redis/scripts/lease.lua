@@ -61,7 +61,7 @@ local function take(first, priority)
   if #ids == 0 then return end
   redis.call('ZREMRANGEBYRANK', due, 0, #ids - 1)
   left = left - #ids
-  local ends, suffix, members = not_early + visibility, string.char(priority), {}
+  local ends, suffix, members = string.format('%.0f', not_early + visibility), string.char(priority), {}
   for i, id in ipairs(ids) do
     members[2 * i - 1] = ends
     members[2 * i] = lease_id .. id .. suffix

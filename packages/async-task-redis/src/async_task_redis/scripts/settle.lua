@@ -15,20 +15,19 @@ local n, acknowledged = tonumber(ARGV[1]), tonumber(ARGV[2])
 -- As in enqueue.lua: whoever waits learns of later times by itself.
 local SOON = 1000
 
-local stale, ending, live, gone = {}, {}, {}, {}
+local stale, live, gone = {}, {}, {}
 local scores = redis.call('ZMSCORE', leased, unpack(ARGV, 3, n + 2))
 for i = 1, n do
   if scores[i] then
-    local member = ARGV[i + 2]
-    ending[#ending + 1] = member
-    live[i] = string.sub(member, 17, 32)
-    if i <= acknowledged then gone[#gone + 1] = live[i] end
+    local id = string.sub(ARGV[i + 2], 17, 32)
+    live[i] = id
+    if i <= acknowledged then gone[#gone + 1] = id end
   else
     stale[#stale + 1] = i - 1
   end
 end
-if #ending == 0 then return stale end
-redis.call('ZREM', leased, unpack(ending))
+if #stale == n then return stale end
+redis.call('ZREM', leased, unpack(ARGV, 3, n + 2))
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -60,7 +59,7 @@ for i = acknowledged + 1, n do
 end
 if #gone > 0 then
   redis.call('HDEL', body, unpack(gone))
-  redis.call('HDEL', history, unpack(gone))
+  if redis.call('EXISTS', history) == 1 then redis.call('HDEL', history, unpack(gone)) end
   if marks then redis.call('SREM', cancelled, unpack(gone)) end
 end
 if soon and redis.call('EXISTS', wake) == 0 then redis.call('RPUSH', wake, 1) end
