@@ -6,6 +6,7 @@ import os
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import TypeAlias
 
@@ -56,6 +57,12 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     Only what it installs, and what is built in, is there while the test runs.
     """
     monkeypatch.syspath_prepend(tmp_path)
+
+    def installed(*, group: str) -> list[metadata.EntryPoint]:
+        found = metadata.distributions(path=[str(tmp_path)])
+        return [entry for dist in found for entry in dist.entry_points if entry.group == group]
+
+    monkeypatch.setattr("async_task.plugins.manager.entry_points", installed)
     for name in [name for name in os.environ if name.startswith("ASYNC_TASK_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ASYNC_TASK_PLUGINS", "")
