@@ -153,7 +153,9 @@ def generated(part: re.Match[str]) -> str:
     if name in PARTS:
         body = f"\n{PARTS[name]()}"
     else:
-        body = f'```python title="{Path(name).name}"\n{(ROOT / name).read_text()}```\n'
+        file = ROOT / name
+        language = "python" if file.suffix == ".py" else file.suffix[1:]
+        body = f'```{language} title="{file.name}"\n{file.read_text()}```\n'
     return part[1] + body + part[3]
 
 
