@@ -100,7 +100,7 @@ USAGE_ERRORS = [
     (["worker", "--url", "no url at all"], "url has no scheme"),
     (["worker", "--queues", "not a name"], "queue name 'not a name' is not valid"),
     (["worker", "--queues", "high,,low"], "queue name '' is not valid"),
-    (["worker", "--queues", "high:6,low:1"], "in strict order it is high,low"),
+    (["worker", "--queues", "high:6,low:no"], "low:no has no weight"),
     (["worker", "--log-level", "loud"], "loud"),
     (["queues", "not a name"], "queue name 'not a name' is not valid"),
     (["migrate", "--check", "--sql"], "exclude each other"),

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
-from async_task.cli.logs import JsonFormatter, TextFormatter
+from async_task.runtime.logs import JsonFormatter, TextFormatter
 from async_task.cli.output import masked
 
 if TYPE_CHECKING:

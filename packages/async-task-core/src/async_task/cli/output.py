@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from async_task.runtime.logs import masked as masked
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
-
-_IN_URL = re.compile(r"(://[^\s:@/]*|\b[\w.%+-]+):(?!//)\S*@")  # also where a scheme is missing
-_NAMED = re.compile(
-    r"((?:password|passwd|pwd|secret\w*)=)('[^']*'|\"[^\"]*\"|[^\s&'\"]+)", re.IGNORECASE
-)
-
-
-def masked(text: str) -> str:
-    """Return `text` without the passwords of URLs and connection strings in it."""
-    return _NAMED.sub(r"\1***", _IN_URL.sub(r"\1:***@", text))
 
 
 def printable(value: object) -> str:

@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from async_task.cli.logs import configure_logging
 from async_task.cli.options import BackendCommand, check_queues
+from async_task.cli.supervise import (
+    follow,
+    is_called_for,
+    supervise,
+    supervision_options,
+    supervisor_line,
+)
+from async_task.config import Config
 from async_task.core.registry import registry
 from async_task.core.worker import Worker
+from async_task.runtime.logs import configure_logging
+from async_task.runtime.supervisor import RECYCLE_EXIT
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from async_task.cli.backend import Backend
@@ -26,14 +36,21 @@ log = logging.getLogger("async_task.app")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
-def _queues(ctx: click.Context, param: click.Parameter, text: str | None) -> list[str]:
-    names = [] if text is None else [name.strip() for name in text.split(",")]
-    if any(":" in name for name in names):
-        order = ",".join(name.partition(":")[0] for name in names)
-        msg = f"weights are not supported yet; in strict order it is {order}"
-        raise click.BadParameter(msg, ctx, param)
-    check_queues(ctx, param, names)
-    return names
+def _queues(
+    ctx: click.Context, param: click.Parameter, text: str | None
+) -> list[str] | dict[str, int]:
+    """Read `high,low`, in strict order, or `high:6,low:1`, by weight."""
+    parts = [] if text is None else [part.strip().partition(":") for part in text.split(",")]
+    check_queues(ctx, param, [name for name, _, _ in parts])
+    if not any(colon for _, colon, _ in parts):
+        return [name for name, _, _ in parts]
+    weights: dict[str, int] = {}
+    for name, colon, weight in parts:
+        if colon and not (weight.isdecimal() and int(weight) > 0):
+            msg = f"{name}:{weight} has no weight; write a whole number of at least 1"
+            raise click.BadParameter(msg, ctx, param)
+        weights[name] = int(weight) if colon else 1
+    return weights
 
 
 @click.command(cls=BackendCommand)
@@ -41,8 +58,9 @@ def _queues(ctx: click.Context, param: click.Parameter, text: str | None) -> lis
     "--queues",
     "-q",
     callback=_queues,
-    metavar="A,B,C",
-    help="Queues to work on, most urgent first, strictly.  [default: that of --default-queue]",
+    metavar="A,B,C | A:6,B:3",
+    help="Queues to work on: most urgent first, strictly; or with weights, to share in proportion."
+    "  [default: that of --default-queue]",
 )
 @click.option(
     "--concurrency",
@@ -69,22 +87,48 @@ def _queues(ctx: click.Context, param: click.Parameter, text: str | None) -> lis
     help="Form of the log lines.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --log-format json.")
+@supervision_options
+@click.pass_context
 def command(
+    ctx: click.Context,
     backend: Backend,
-    queues: list[str],
+    queues: list[str] | dict[str, int],
     concurrency: int,
     stop_when_empty: bool,
     max_tasks: int | None,
     log_level: str,
     log_format: str,
     as_json: bool,
+    processes: int,
+    reload: bool,
+    recycle_tasks: int | None,
+    recycle_age: float | None,
+    recycle_memory: int | None,
 ) -> None:
-    """Run a worker in this process.
+    """Run a worker in this process, or several in processes of their own.
 
     The first SIGTERM or Ctrl-C stops it gently, within --grace; the second at once. Tasks that do
-    not finish are put back.
+    not finish are put back. SIGHUP replaces the processes of --processes one after another.
     """
     configure_logging(log_level, as_json=as_json or log_format == "json")
+    if max_tasks is not None and recycle_tasks is not None:
+        raise click.UsageError("--max-tasks and --recycle-tasks exclude each other", ctx)
+    line = supervisor_line()
+    if line is None and is_called_for(
+        processes=processes,
+        reload=reload,
+        recycle_tasks=recycle_tasks,
+        recycle_age=recycle_age,
+        recycle_memory=recycle_memory,
+    ):
+        code = supervise(
+            processes,
+            grace_s=Config.from_env(**backend.flags).grace,
+            recycle_age=recycle_age,
+            recycle_memory=recycle_memory,
+            reload=reload,
+        )
+        ctx.exit(code)
     driver = backend.driver()
     tasks = sorted(definition.name for definition in registry)
     if tasks:
@@ -96,13 +140,19 @@ def command(
             backend.app.source,
         )
 
-    worker = Worker(driver, queues, concurrency, max_tasks, stop_when_empty=stop_when_empty)
+    most = max_tasks if recycle_tasks is None else recycle_tasks
+    worker = Worker(driver, queues, concurrency, most, stop_when_empty=stop_when_empty)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_work(worker))
+        runner.run(_work(worker, line))
+    if recycle_tasks is not None and worker.spent:
+        ctx.exit(RECYCLE_EXIT)
 
 
-async def _work(worker: Worker) -> None:
+async def _work(worker: Worker, line: socket.socket | None) -> None:
+    following = None if line is None else follow(line, worker)
     await worker.start()
+    if following is not None:
+        following.cancel()
     if worker.running:
         _leave(worker.running)
 

@@ -141,7 +141,8 @@ def _ours(frames: TracebackType) -> bool:
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)
+        # Lone surrogates, as in file names, would break whoever writes the text as UTF-8.
+        return str(error).encode("utf-8", "backslashreplace").decode()
     except Exception as exc:
         return f"(its text cannot be had: {type(exc).__name__})"
 

@@ -30,6 +30,7 @@ from async_task.runtime.handover import (
     unpack_hello,
     unpack_request,
 )
+from async_task.runtime.logs import configure_logging
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -46,6 +47,9 @@ def main(requests_fd: int, replies_fd: int) -> None:
     # A thread reads, so that the end of the pipe ends this process also while a task runs.
     threading.Thread(target=_read, args=(requests, received), daemon=True).start()
     hello = unpack_hello(received.get())
+    if hello.logging is not None:
+        level, as_json = hello.logging
+        configure_logging(level, as_json=as_json)
     sys.path[:], sys.argv[:] = hello.path, hello.argv
     for module in hello.modules:
         try:

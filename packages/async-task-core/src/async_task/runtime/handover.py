@@ -1,6 +1,6 @@
 """What a worker and its child processes tell each other, as length-prefixed plain msgpack.
 
-hello    worker -> child   [search path, arguments, modules to import, settings]
+hello    worker -> child   the fields of `Hello`
 request  worker -> child   [the fields of a `Lease`, the fields of a `Fault` or None]
 ready    child -> worker   True, once everything is imported
 reply    child -> worker   [kind of settlement, then its fields], None to leave the lease alone,
@@ -36,12 +36,14 @@ class Hello:
         argv: Its `sys.argv`, which modules may read when they are imported.
         modules: What to import so that its tasks are known.
         settings: Its configuration, by keyword.
+        logging: How it logs: level, and whether as JSON; None where the application says.
     """
 
     path: Sequence[str]
     argv: Sequence[str]
     modules: Sequence[str]
     settings: dict[str, Any]
+    logging: tuple[str, bool] | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def framed(value: object) -> bytes:
 
 def pack_hello(hello: Hello) -> bytes:
     """Return the first message to a child."""
-    return framed([list(hello.path), list(hello.argv), list(hello.modules), hello.settings])
+    return framed(dataclasses.astuple(hello))
 
 
 def unpack_hello(data: bytes) -> Hello:

@@ -16,7 +16,6 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 from async_task.core.clock import boottime
-from async_task.errors import DriverError
 from async_task.runtime.attempt import Attempt, Hold, Stop
 from async_task.runtime.outage import Outage
 from async_task.spi.messages import Extension
@@ -112,7 +111,7 @@ class Heartbeat:
                 else:
                     async with keeper as open_keeper:
                         await self._renew_until_stopped(open_keeper, woken)
-            except DriverError as exc:
+            except Exception as exc:
                 await _wait(woken, self._outage.failed(exc))
 
     async def _renew_until_stopped(self, keeper: LeaseKeeper | None, woken: asyncio.Event) -> None:

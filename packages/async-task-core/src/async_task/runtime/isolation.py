@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from async_task.core.naming import module_name
+from async_task.runtime import logs
 from async_task.runtime.handover import (
     LENGTH,
     Fault,
@@ -52,6 +53,7 @@ class Children:
             argv=sys.argv,
             modules=list(modules),
             settings=settings,
+            logging=logs.chosen,
         )
         self._idle: list[_Child] = []
         self._keep = os.cpu_count() or 1

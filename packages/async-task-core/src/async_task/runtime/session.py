@@ -104,6 +104,8 @@ class Session:
         )
         self._heartbeat = Heartbeat(driver, self._table.held, options.visibility_ms, self._end)
         self._order = options.order()
+        # Every run starts from this: what one task sets in its context, the next does not see.
+        self._context = contextvars.copy_context()
         self._average_s = 0.0
         self._stopping = False
         self._changed = asyncio.Event()
@@ -136,6 +138,9 @@ class Session:
         maintaining = asyncio.create_task(self._maintain())
         try:
             await self._lease_until_stopped()
+        except asyncio.CancelledError:
+            self._at_once.set()  # whoever cancels a worker does not want to wait
+            raise
         finally:
             self._stopping = True
             await self._drain()
@@ -230,7 +235,7 @@ class Session:
             return
         self._table.running.add(attempt)
         attempt.runner = asyncio.get_running_loop().create_task(
-            self._run(attempt), context=contextvars.copy_context()
+            self._run(attempt), context=self._context.copy()
         )
 
     def _begin(self, attempt: Attempt) -> None:

@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +79,7 @@ class Supervisor:
         self._workers: list[_Process] = []
         self._slots: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._rolling = asyncio.Lock()
         self._exit_code = 0
 
     async def run(self) -> int:
@@ -154,15 +154,18 @@ class Supervisor:
             worker.send(number)
 
     async def _roll_over(self) -> None:
-        log.info("replacing %d workers", len(self._workers))
-        for old in list(self._workers):
-            if self._stopping.is_set() or old not in self._workers or old.retired:
-                continue
-            new = await self._started()
-            await new.ready(READY_S)
-            self._open_slot(new)
-            old.replaced = True
-            old.send(signal.SIGTERM)
+        async with self._rolling:
+            log.info("replacing %d workers", len(self._workers))
+            for old in list(self._workers):
+                if self._stopping.is_set() or old not in self._workers or old.retired:
+                    continue
+                new = await self._started()
+                await new.ready(READY_S)
+                # Should the old one have died meanwhile, its slot has a new worker already.
+                surplus = old if old in self._workers else new
+                surplus.replaced = True
+                surplus.send(signal.SIGTERM)
+                self._open_slot(new)
 
     async def _look(self) -> None:
         """Retire workers that are over a limit, and restart all when the source changed."""
@@ -252,8 +255,3 @@ def _memory(pid: int) -> int:
 
 def _how(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def worker_command(arguments: Sequence[str]) -> list[str]:
-    """Return the command line of one worker with these arguments."""
-    return [sys.executable, "-m", "async_task", "worker", *arguments]
