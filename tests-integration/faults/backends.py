@@ -62,8 +62,6 @@ def _sqlite(folder: Path) -> Generator[Store]:
 
     @contextlib.contextmanager
     def locked() -> Generator[None]:
-        # Closing a file releases the locks of its whole process, so the other connections of the
-        # test must not open or close meanwhile.
         with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as db:
             db.execute("BEGIN EXCLUSIVE")
             try:

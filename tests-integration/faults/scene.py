@@ -17,7 +17,7 @@ from faults.waiting import until
 from faults.workers import Fleet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Collection, Iterable
     from pathlib import Path
 
     from async_task.spi.messages import Lease
@@ -134,7 +134,7 @@ class Scene:
         return found
 
     def violations(
-        self, *, dead: Sequence[str] | set[str] = (), left: int = 0, recover_s: float | None = None
+        self, *, dead: Collection[str] = (), left: int = 0, recover_s: float | None = None
     ) -> list[Violation]:
         """Return which promises were not kept, see `Checker`; no worker may have shown an error."""
         checker = Checker(

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from async_task.errors import DriverError
 
 from faults.app import hold, nap
 from faults.backends import BACKENDS, Backend
@@ -31,14 +32,18 @@ async def test_work_goes_on_when_the_store_is_back(
     workers = await scene.fleet.started(2)
     await scene.dispatch([hold(scene.gate("end")) for _ in range(4)])
     await scene.seen(Kind.START, 4)
-    await scene.dispatch(nap(0.1) for _ in range(400))
+    await scene.dispatch(nap(0.1) for _ in range(200))
+    await scene.dispatch(hold(scene.gate("end")) for _ in range(60))  # each worker gets some
     await scene.seen(Kind.DONE, 20)
     scene.history.record(Kind.DOWN)
     with scene.outages[outage]():
         if outage in backend.outages_at_start:
             workers.append(scene.fleet.start())
             await workers[-1].says("failed, trying again")
-        await asyncio.sleep(LEASE_S + 1)
+        refused = nap(0)
+        with pytest.raises(DriverError):
+            await scene.dispatch([refused])
+        await asyncio.sleep(LEASE_S + 0.5)
     back_ns = now_ns()
     scene.history.record(Kind.UP)
 
@@ -47,6 +52,7 @@ async def test_work_goes_on_when_the_store_is_back(
         return set(since) == {worker.pid for worker in workers}
 
     await until(consuming, "every worker consumes again", within_s=RETURN_S)
+    await scene.dispatch([refused])
     scene.open("end")
     await scene.drained()
     assert scene.violations() == []

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from faults.app import HISTORY
 from faults.history import Kind
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from faults.history import History
+
+
+HERE: Final = str(Path(__file__).parents[1])
 
 
 class WorkerProcess:
@@ -134,7 +137,7 @@ class Fleet:
         environment = {
             **os.environ,
             HISTORY: str(self._history.path),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONPATH": os.pathsep.join(filter(None, (HERE, os.environ.get("PYTHONPATH")))),
         }
         log = self._history.path.with_name(f"worker-{len(self._logs)}.log")
         self._logs.append(log)
