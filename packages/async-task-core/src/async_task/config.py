@@ -281,6 +281,11 @@ def set_global_config(**values: Any) -> None:
     _global = Config.from_env(**values)
 
 
+def set_config() -> Config | None:
+    """Return what `set_global_config` set, or None."""
+    return _global
+
+
 def get_global_config() -> Config:
     """Return what `set_global_config` set, or else the environment's configuration."""
     return _global if _global is not None else Config.from_env()

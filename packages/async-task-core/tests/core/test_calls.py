@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from async_task.core.pending import CallOptions, Fluent, PendingCall, UndispatchedTaskWarning
+from async_task.core.pending import CallOptions, Fluent, UndispatchedTaskWarning
 from async_task.core.task import Task, task
 from async_task.errors import ConfigurationError, TaskError
 
@@ -33,7 +33,7 @@ class C(Task[int]):
 
 def options(call: Fluent[Any]) -> CallOptions:
     """Return the options of a call, which is then not sent."""
-    return PendingCall.of(call).options
+    return call.__pending__().options
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from async_task.config import Config
 from async_task.core.definition import TaskOptions
-from async_task.core.pending import PendingCall
 from async_task.core.registry import Registry, registry
 from async_task.core.task import SyncTask, Task, task
 from async_task.errors import ConfigurationError, UnknownTaskError
@@ -101,7 +100,7 @@ def test_a_class_without_a_body_is_a_base_and_no_task() -> None:
     assert Base._definition is None
     with pytest.raises(ConfigurationError, match=r"Base has no handle\(\), so it is no task yet"):
         Base(1).delay(1)  # type: ignore[abstract]
-    assert PendingCall.of(Concrete(1).delay(1)).args == (1,)
+    assert Concrete(1).delay(1).__pending__().args == (1,)
     assert Concrete._definition is not None
     assert Concrete._definition.parameters == ("x",)
 

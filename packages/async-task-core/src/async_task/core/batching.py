@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from async_task.errors import DriverError, EnqueueError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
+    from async_task.spi.driver import Driver
     from async_task.spi.messages import Message
 
 
@@ -27,11 +28,8 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 class EnqueueBatcher:
     """Sends messages through `enqueue`, many at a time. Belongs to one running loop."""
 
-    def __init__(
-        self, enqueue: Callable[[Sequence[Message]], Awaitable[object]], max_batch: int | None
-    ) -> None:
-        self._enqueue = enqueue
-        self._max = min(max_batch or MAX_MESSAGES, MAX_MESSAGES)
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
         self._waiting: list[tuple[Message, asyncio.Future[None]]] = []
         self._sender: asyncio.Task[None] | None = None
         self._scheduled = False
@@ -92,9 +90,10 @@ class EnqueueBatcher:
     def _take(self) -> list[tuple[Message, asyncio.Future[None]]]:
         batch: list[tuple[Message, asyncio.Future[None]]] = []
         size = taken = 0
+        most = min(self._driver.capabilities.max_batch or MAX_MESSAGES, MAX_MESSAGES)
         for message, future in self._waiting:
             size += len(message.body)
-            if len(batch) == self._max or (batch and size > MAX_BYTES):
+            if len(batch) == most or (batch and size > MAX_BYTES):
                 break
             taken += 1
             if not future.done():  # withdrawn by its caller
@@ -105,7 +104,7 @@ class EnqueueBatcher:
     async def _send(self, batch: list[tuple[Message, asyncio.Future[None]]]) -> None:
         failures: dict[int, BaseException] = {}
         try:
-            await self._enqueue([message for message, _ in batch])
+            await self._driver.enqueue([message for message, _ in batch])
         except EnqueueError as exc:
             failures.update(exc.failures)
         except asyncio.CancelledError:

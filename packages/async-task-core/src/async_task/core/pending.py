@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from async_task.config import check_queue
 from async_task.core.dispatcher import dispatched_in_transaction, get_dispatcher
@@ -20,7 +19,10 @@ if TYPE_CHECKING:
     from async_task.core.handle import TaskHandle
 
 R = TypeVar("R")
-T = TypeVar("T")
+
+
+LONGEST_S: Final = 100 * 365 * 86_400.0
+"""A hundred years: longer than anybody means, and within what every backend can count."""
 
 
 class UndispatchedTaskWarning(RuntimeWarning):
@@ -53,19 +55,28 @@ class Fluent(Generic[R]):
 
     __slots__ = ()
 
-    def _pending(self) -> PendingCall[R]:
+    def __pending__(self) -> PendingCall[R]:
+        """Return the call this object stands for, which is then no longer dropped unsent."""
         raise NotImplementedError
+
+    def __await__(self) -> Generator[NoReturn, None, NoReturn]:
+        call = self.__pending__()
+        msg = (
+            f"{call!r} was awaited: calling a task runs nothing. Await .dispatch() on it to send"
+            " it, or run its body here: .func(...) of a function, .handle() of a class"
+        )
+        raise TaskError(msg)
 
     def delay(self, seconds: float) -> PendingCall[R]:
         """Start no sooner than in `seconds`."""
-        return self._pending().configured(delay_ms=_ms("delay", seconds))
+        return self.__pending__().configured(delay_ms=_ms("delay", seconds))
 
     def at(self, when: datetime) -> PendingCall[R]:
         """Start no sooner than `when`, an aware datetime; at once if that is past.
 
         It is turned into a delay by this machine's clock; the store's clock measures the delay.
         """
-        call = self._pending()
+        call = self.__pending__()
         if when.utcoffset() is None:
             msg = f"at({when!r}) needs an aware datetime; give it a time zone"
             raise ConfigurationError(msg)
@@ -74,15 +85,15 @@ class Fluent(Generic[R]):
 
     def on_queue(self, queue: str) -> PendingCall[R]:
         """Go to this queue."""
-        return self._pending().configured(queue=check_queue(queue))
+        return self.__pending__().configured(queue=check_queue(queue))
 
     def retry_after(self, seconds: float) -> PendingCall[R]:
         """Wait this long before a re-run."""
-        return self._pending().configured(retry_delay_ms=_ms("retry_after", seconds))
+        return self.__pending__().configured(retry_delay_ms=_ms("retry_after", seconds))
 
     def priority(self, level: int) -> PendingCall[R]:
         """Start before calls of lower priority in the same queue: 0 (normal) to 9."""
-        call = self._pending()
+        call = self.__pending__()
         if level not in range(10):
             msg = f"priority must be a whole number from 0 to 9, not {level!r}"
             raise ConfigurationError(msg)
@@ -90,7 +101,7 @@ class Fluent(Generic[R]):
 
     def expires_in(self, seconds: float) -> PendingCall[R]:
         """Never start later than in `seconds`: then it is a dead letter, `expired`."""
-        return self._pending().configured(expires_in_ms=_ms("expires_in", seconds))
+        return self.__pending__().configured(expires_in_ms=_ms("expires_in", seconds))
 
     def on_connection(self, connection: Any) -> PendingCall[R]:
         """Store it in the caller's own transaction: it exists if, and when, that commits.
@@ -99,7 +110,7 @@ class Fluent(Generic[R]):
             connection: A connection of asyncpg, aiomysql, sqlite3 or aiosqlite, or a connection or
                 session of SQLAlchemy, to the database of the task's driver.
         """
-        return self._pending().configured(connection=connection)
+        return self.__pending__().configured(connection=connection)
 
     async def dispatch(self) -> TaskHandle[R]:
         """Send it; return once it is stored durably.
@@ -111,7 +122,7 @@ class Fluent(Generic[R]):
             OutcomeUnknownError: It may be stored. Dispatching this same call again sends the same
                 message, which the store keeps once where the driver has `idempotent_enqueue`.
         """
-        call = self._pending()
+        call = self.__pending__()
         return await get_dispatcher(call.definition.options.driver).dispatch(call)
 
     def dispatch_sync(self) -> TaskHandle[R]:
@@ -120,7 +131,7 @@ class Fluent(Generic[R]):
         Raises:
             ConfigurationError: An event loop runs in this thread; await `dispatch` there.
         """
-        call = self._pending()
+        call = self.__pending__()
         joined = dispatched_in_transaction(call)
         return run_sync(call.dispatch) if joined is None else joined
 
@@ -144,27 +155,14 @@ class PendingCall(Fluent[R]):
         self.message_id: bytes | None = None  # set while an outcome is unknown
         self.used: bool = False
 
-    def _pending(self) -> Self:
+    def __pending__(self) -> Self:
         self.used = True
         return self
-
-    @staticmethod
-    def of(task: Fluent[T]) -> PendingCall[T]:
-        """Return the call that a task object stands for."""
-        return task._pending()  # noqa: SLF001 - of this module
 
     def configured(self, **options: Any) -> PendingCall[R]:
         """Return a call with these fields of its `CallOptions` replaced, to stand for this one."""
         changed = replace(self.options, **options)
         return PendingCall(self.definition, self.args, self.kwargs, changed)
-
-    def __await__(self) -> Generator[NoReturn, None, NoReturn]:
-        self.used = True
-        msg = (
-            f"{self!r} was awaited: calling a task runs nothing. Await .dispatch() on it to send"
-            " it, or call the task's .func(...) to run its body here"
-        )
-        raise TaskError(msg)
 
     def __del__(self) -> None:
         if not self.used:
@@ -176,7 +174,7 @@ class PendingCall(Fluent[R]):
 
 
 def _ms(option: str, seconds: float) -> int:
-    if not 0 <= seconds < math.inf:
-        msg = f"{option}({seconds!r}) must be a number of seconds, not negative"
+    if not 0 <= seconds <= LONGEST_S:
+        msg = f"{option}({seconds!r}) must be a number of seconds, 0 to {LONGEST_S:.0f}"
         raise ConfigurationError(msg)
     return round(seconds * 1000)

@@ -265,7 +265,7 @@ class Task(Fluent[R]):
         """Say whether this failure may be tried again, within the budget of `max_retries`."""
         return True
 
-    def _pending(self) -> PendingCall[R]:
+    def __pending__(self) -> PendingCall[R]:
         definition = self._definition
         if definition is None:
             msg = f"{type(self).__name__} has no {self._body}(), so it is no task yet"

@@ -30,10 +30,13 @@ SUPERVISED: Final = "ASYNC_TASK_SUPERVISED"
 """Environment variable that tells a worker the file descriptor of its supervisor's socket."""
 READY: Final = b"R"
 READY_S: Final = 30.0
-"""How long a roll-over waits for a new worker before it goes on all the same."""
+"""How long a roll-over waits for a new worker before it gives up and leaves the old ones be."""
 STABLE_S: Final = 60.0
 """A worker that lived so long starts anew without delay when it dies."""
 LOOK_S: Final = 1.0
+AT_ONCE: Final = signal.SIGINT
+"""What tells a worker that is stopping to do so at once; a second SIGTERM would merge with one that
+is not delivered yet."""
 EXTRA_S: Final = 10.0
 """What workers get beyond their grace time before they are killed."""
 
@@ -79,14 +82,17 @@ class Supervisor:
         self._workers: list[_Process] = []
         self._slots: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
+        self._proven = asyncio.Event()
+        self._edited = asyncio.Event()
         self._rolling = asyncio.Lock()
         self._exit_code = 0
 
     async def run(self) -> int:
         """Keep workers running until SIGTERM, SIGINT or their own end; return the exit code.
 
-        SIGHUP replaces every worker, one after another, each new one ready before its old one
-        stops. A second SIGTERM stops at once.
+        The first worker shows that workers can start, before the others do. SIGHUP replaces every
+        worker, one after another, each new one ready before its old one stops; where a new one does
+        not get ready, the old ones stay. A second SIGTERM stops at once.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -99,8 +105,13 @@ class Supervisor:
 
         loop.add_signal_handler(signal.SIGHUP, roll)
         looking = asyncio.create_task(self._look())
-        for _ in range(self._processes):
-            self._open_slot()
+        self._open_slot()
+        proven = asyncio.create_task(self._proven.wait())
+        await asyncio.wait({*self._slots, proven}, return_when=asyncio.FIRST_COMPLETED)
+        proven.cancel()
+        if self._slots and not self._stopping.is_set():
+            for _ in range(self._processes - 1):
+                self._open_slot()
         while self._slots:
             await asyncio.wait(set(self._slots))
         looking.cancel()
@@ -122,31 +133,40 @@ class Supervisor:
                 return
             if self._stopping.is_set():
                 break
-            if code in (1, 2) and not worker.was_ready:
-                log.error("a worker cannot start (exit code %d); giving up", code)
-                self._exit_code = code
-                self._stop()
-                return
-            if not worker.retired and code != RECYCLE_EXIT:
+            if code in (1, 2) and not (worker.was_ready or worker.retired):
+                if self._changed is None:
+                    log.error("a worker cannot start (exit code %d); giving up", code)
+                    self._exit_code = code
+                    self._stop()
+                    return
+                log.error("a worker cannot start (exit code %d); waiting for a change", code)
+                self._edited.clear()
+                await self._edited.wait()
+            elif not worker.retired and code != RECYCLE_EXIT:
                 deaths = 0 if worker.age_s > STABLE_S else deaths + 1
                 log.error("worker %d ended with %s", worker.process.pid, _how(code))
                 await asyncio.sleep(back_off_s(deaths))
             worker = None
-        if worker is not None and worker.process.returncode not in (0, RECYCLE_EXIT):
+        if worker is not None and not worker.ended_well:
             self._exit_code = self._exit_code or 1
 
     async def _started(self) -> _Process:
-        worker = await _Process.start(self._command)
+        worker = await _Process.start(self._command, self._proven.set)
         self._workers.append(worker)
         log.info("worker %d started", worker.process.pid)
+        if self._stopping.is_set():  # since it was begun
+            worker.send(signal.SIGTERM)
         return worker
 
     def _stop(self) -> None:
         """Stop all workers: gently, the second time at once."""
-        if not self._stopping.is_set():
-            self._stopping.set()
-            kill_at = self._grace_s + EXTRA_S
-            asyncio.get_running_loop().call_later(kill_at, self._signal, signal.SIGKILL)
+        if self._stopping.is_set():
+            self._signal(AT_ONCE)
+            return
+        self._stopping.set()
+        self._edited.set()
+        kill_at = self._grace_s + EXTRA_S
+        asyncio.get_running_loop().call_later(kill_at, self._signal, signal.SIGKILL)
         self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -160,12 +180,17 @@ class Supervisor:
                 if self._stopping.is_set() or old not in self._workers or old.retired:
                     continue
                 new = await self._started()
-                await new.ready(READY_S)
-                # Should the old one have died meanwhile, its slot has a new worker already.
-                surplus = old if old in self._workers else new
-                surplus.replaced = True
-                surplus.send(signal.SIGTERM)
+                new.replaced = True  # until it has proven itself, nobody misses it
                 self._open_slot(new)
+                if not await new.ready(READY_S):
+                    log.error("worker %d does not get ready; the old ones stay", new.process.pid)
+                    new.send(signal.SIGTERM)
+                    return
+                if old in self._workers:
+                    new.replaced, old.replaced = False, True
+                    old.send(signal.SIGTERM)
+                else:  # it died meanwhile, and its slot has a new worker already
+                    new.send(signal.SIGTERM)
 
     async def _look(self) -> None:
         """Retire workers that are over a limit, and restart all when the source changed."""
@@ -173,14 +198,15 @@ class Supervisor:
             await asyncio.sleep(LOOK_S if self._changed is None else LOOK_S / 4)
             if self._changed is not None and self._changed():
                 log.info("source changed; restarting")
-                for worker in list(self._workers):
+                self._edited.set()
+                for worker in self._workers:
                     worker.retired = True
                     worker.send(signal.SIGTERM)
-                    worker.send(signal.SIGTERM)  # the second says at once
+                    worker.send(AT_ONCE)
                 continue
-            for worker in list(self._workers):
+            for worker in self._workers:
                 reason = worker.over(self._limits)
-                if reason and not worker.retired:
+                if reason and not any(worker.retired for worker in self._workers):
                     log.info("worker %d is replaced: %s", worker.process.pid, reason)
                     worker.retired = True
                     worker.send(signal.SIGTERM)
@@ -189,18 +215,24 @@ class Supervisor:
 class _Process:
     """One worker process, and the socket whose end tells it that its supervisor is gone."""
 
-    def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        line: socket.socket,
+        on_ready: Callable[[], None],
+    ) -> None:
         self.process = process
         self.retired = False
         self.replaced = False
         self.was_ready = False
         self._line = line
+        self._on_ready = on_ready
         self._began = time.monotonic()
         asyncio.get_running_loop().add_reader(line, self._heard)
-        self._ready = asyncio.Event()
+        self._settled = asyncio.Event()
 
     @classmethod
-    async def start(cls, command: Sequence[str]) -> _Process:
+    async def start(cls, command: Sequence[str], on_ready: Callable[[], None]) -> _Process:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         try:
@@ -212,22 +244,32 @@ class _Process:
             )
         finally:
             theirs.close()
-        return cls(process, ours)
+        return cls(process, ours, on_ready)
 
     @property
     def age_s(self) -> float:
         return time.monotonic() - self._began
 
+    @property
+    def ended_well(self) -> bool:
+        """Whether its end was in order: one that was told to stop while it started just dies."""
+        code = self.process.returncode
+        return code in (0, RECYCLE_EXIT) or (code == -signal.SIGTERM and not self.was_ready)
+
     def send(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
 
-    async def ready(self, timeout_s: float) -> None:
+    async def ready(self, timeout_s: float) -> bool:
+        """Wait until it takes tasks; return whether it does."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), timeout_s)
+            await asyncio.wait_for(self._settled.wait(), timeout_s)
+        return self.was_ready
 
     def over(self, limits: Limits) -> str | None:
-        """Say which limit the worker is over, if any."""
+        """Say which limit the worker is over, if any; while it starts, none."""
+        if not self.was_ready:
+            return None
         if limits.age_s is not None and self.age_s > limits.age_s:
             return f"older than {limits.age_s:.0f} s"
         if limits.memory_bytes is not None and _memory(self.process.pid) > limits.memory_bytes:
@@ -238,8 +280,10 @@ class _Process:
         with contextlib.suppress(OSError):
             if self._line.recv(1) == READY:
                 self.was_ready = True
-                self._ready.set()
+                self._settled.set()
+                self._on_ready()
                 return
+        self._settled.set()
         asyncio.get_running_loop().remove_reader(self._line)
         self._line.close()
 
