@@ -58,8 +58,8 @@ def rows_of(section: str, cls: type[Any]) -> dict[str, SettingRow]:
     prefix = "" if section == "core" else f"{section}_"
     rows: dict[str, SettingRow] = {}
     for field in dataclasses.fields(cls):
-        keyword = field.metadata["keyword"] or prefix + field.name
-        env = field.metadata["env"] or (f"ASYNC_TASK_{keyword.upper()}",)
+        keyword = field.metadata.get("keyword") or prefix + field.name
+        env = field.metadata.get("env") or (f"ASYNC_TASK_{keyword.upper()}",)
         rows[keyword] = SettingRow(
             section,
             keyword,
@@ -67,8 +67,8 @@ def rows_of(section: str, cls: type[Any]) -> dict[str, SettingRow]:
             field.name,
             hints[field.name],
             field.default,
-            field.metadata["doc"],
-            field.metadata["secret"],
+            field.metadata.get("doc", ""),
+            field.metadata.get("secret", False),
         )
     return rows
 
