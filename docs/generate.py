@@ -40,11 +40,13 @@ MEANINGS = {
     "max_body": "largest task in bytes, below `max_body` of the configuration",
     "max_visibility_ms": "longest that a lease can be renewed in all",
     "priorities": "levels of priority within a queue",
+    "ordered": "what is due earlier is handed out earlier, not only about so",
     "delay": "how fine a delay is",
     "fence": "what is done under an old lease certainly changes nothing",
     "atomic_settle": "the end of a run is one step, with never two copies of a task",
     "idempotent_enqueue": "the same task sent twice, unfinished, is stored once",
     "recoverable_lease": "tasks taken by a call without an answer are found again at once",
+    "purges_delayed": "emptying a queue reaches delayed tasks too",
     "dead_letters_by_id": "dead letters are found by id",
 }
 

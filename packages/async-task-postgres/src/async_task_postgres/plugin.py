@@ -16,6 +16,8 @@ CAPABILITIES = Capabilities(
     atomic_settle=True,
     idempotent_enqueue=True,
     recoverable_lease=True,
+    ordered=True,
+    purges_delayed=True,
     dead_letters_by_id=True,
 )
 """What every server offers; opening one adds nothing."""

@@ -38,12 +38,15 @@ class Capabilities:
         max_body: Largest body in bytes. None: no limit of the backend's own.
         max_visibility_ms: Longest that a lease can be held in all. None: for ever.
         priorities: Number of priority levels, 1 for none; strict, higher first.
+        ordered: Within a queue and priority, what is due earlier is handed out first, then what
+            came earlier; without it in about that order.
         delay: Granularity of delays. A driver other than NONE takes delays of any length.
         fence: A settle or extend with a lease id that is not current certainly changes nothing.
         atomic_settle: Each settlement is one atomic step; without it there may be two copies of a
             message for a moment, never none.
         idempotent_enqueue: Storing a message twice while it is unfinished stores it once.
         recoverable_lease: `Consumer.recover` works.
+        purges_delayed: `Driver.purge` reaches what is delayed too, not only what is ready.
         dead_letters_by_id: Dead letters can be addressed by id; without it only from the head.
     """
 
@@ -52,9 +55,11 @@ class Capabilities:
     max_body: int | None = None
     max_visibility_ms: int | None = None
     priorities: int = 1
+    ordered: bool = False
     delay: Delay = Delay.NONE
     fence: bool = False
     atomic_settle: bool = False
     idempotent_enqueue: bool = False
     recoverable_lease: bool = False
+    purges_delayed: bool = False
     dead_letters_by_id: bool = False

@@ -70,8 +70,8 @@ class Consumer(Protocol):
         """Hand out up to `limit` messages, waiting up to `wait_ms` for the first.
 
         Returns as soon as at least one message is ready, with what is ready then. Queues are tried
-        in the order given; within a queue higher priority first, then earlier due, then order of
-        arrival. Messages of paused queues are not handed out. Expired leases are reclaimed on the
+        in the order given; within a queue higher priority first, then (see `Capabilities.ordered`)
+        earlier due, then order of arrival. Messages of paused queues are not handed out. Expired leases are reclaimed on the
         way, a bounded number per call. Cancelling it loses nothing: what the backend had already
         handed over returns after `visibility_ms`.
 
@@ -221,7 +221,10 @@ class Driver(Protocol):
         ...
 
     async def purge(self, queue: str) -> int:
-        """Delete what is ready or delayed in a queue, nothing else; returns how many."""
+        """Delete what is ready or delayed in a queue, nothing else; returns how many.
+
+        Without `Capabilities.purges_delayed` what is delayed stays.
+        """
         ...
 
 

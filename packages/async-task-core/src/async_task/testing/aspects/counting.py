@@ -77,7 +77,7 @@ class Counting:
         assert (await rig.take_many(1, queues=(HIGH, LOW)))[0].queue == LOW
         await rig.assert_nothing()
 
-    @requires("delay")
+    @requires("delay", "purges_delayed")
     async def test_purging_deletes_what_is_delayed(self, rig: Rig) -> None:
         """It does not come when it would have been due."""
         await rig.put(delay_ms=10 * rig.tick_ms)

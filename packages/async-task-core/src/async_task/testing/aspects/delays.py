@@ -91,7 +91,7 @@ class Delays:
         await rig.put(delay_ms=100 * YEAR_MS)
         await rig.assert_nothing()
 
-    @requires("delay")
+    @requires("delay", "ordered")
     async def test_what_is_due_earlier_comes_first(self, rig: Rig) -> None:
         """Within a priority the order is that of becoming due, not that of arrival."""
         late = await rig.put(delay_ms=3 * rig.tick_ms)

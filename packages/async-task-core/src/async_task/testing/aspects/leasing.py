@@ -118,6 +118,7 @@ class Leasing:
         await rig.put(queue=LOW)
         await rig.assert_nothing(queues=(HIGH,))
 
+    @requires("ordered")
     async def test_messages_come_in_order_of_arrival(self, rig: Rig) -> None:
         """What is due at the same time is handed out first come, first served, ids aside."""
         ids = sorted((new_id() for _ in range(10)), reverse=True)

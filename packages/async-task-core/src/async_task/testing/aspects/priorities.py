@@ -32,7 +32,7 @@ class Priorities:
         leases = [await rig.take() for _ in levels]
         assert [lease.priority for lease in leases] == [*reversed(levels)]
 
-    @requires(priorities=2)
+    @requires("ordered", priorities=2)
     async def test_equal_priorities_keep_their_order(self, rig: Rig) -> None:
         """Within a level it is first come, first served."""
         messages = [Message(new_id(), HIGH, b"body", priority=1) for _ in range(5)]

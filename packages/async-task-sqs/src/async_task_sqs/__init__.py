@@ -1,0 +1,1 @@
+"""The Amazon SQS driver of async-task; users reach it as `driver="sqs"`."""
