@@ -96,10 +96,11 @@ class Executor:
             return await _undisturbed(attempt, ending.ended(attempt, instance, exc))
         if attempt.settled:  # by its own transaction
             return None
-        if attempt.stop is Stop.LEASE_LOST or (
-            attempt.in_thread and attempt.stop in (Stop.TIMEOUT, Stop.CANCELLED)
+        if attempt.stop in (Stop.LEASE_LOST, Stop.CANCELLED) or (
+            attempt.stop is Stop.TIMEOUT and attempt.in_thread
         ):
             return await _undisturbed(attempt, ending.ended(attempt, instance, None))
+        # A coroutine that was told its time is up may finish all the same, and is done then.
         return ending.done(attempt, value)
 
     async def _called(self, attempt: Attempt, body: Callable[[], Any]) -> object:
