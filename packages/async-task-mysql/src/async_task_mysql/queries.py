@@ -39,6 +39,8 @@ _KEYS = """JSON_TABLE(@items, '$[*]' COLUMNS (
     place FOR ORDINALITY, id CHAR(32) PATH '$[0]', lease_id CHAR(32) PATH '$[1]'
 )) AS s"""
 _CURRENT = "{queue} AS m ON m.id = UNHEX(s.id) AND m.lease_id = UNHEX(s.lease_id)"
+# MySQL cannot lock a JSON_TABLE, so must be told what to lock, and MariaDB cannot be told.
+_LOCKED = "FOR UPDATE /*!80000 OF m */"
 
 _ENDS = """JSON_TABLE(@items, '$[*]' COLUMNS (
     place FOR ORDINALITY, id CHAR(32) PATH '$[0]', lease_id CHAR(32) PATH '$[1]',
@@ -126,7 +128,7 @@ class Queries:
         # array of the places of the current ones.
         self.ack = script(
             "SET @items = :items",
-            f"SELECT JSON_ARRAYAGG(s.place) FROM {_KEYS} STRAIGHT_JOIN {_CURRENT} FOR UPDATE",
+            f"SELECT JSON_ARRAYAGG(s.place) FROM {_KEYS} STRAIGHT_JOIN {_CURRENT} {_LOCKED}",
             f"DELETE m FROM {_KEYS} STRAIGHT_JOIN {_CURRENT}",
         )
 
@@ -135,7 +137,7 @@ class Queries:
         held = f"{_ENDS} STRAIGHT_JOIN {_CURRENT}"
         self.settle = script(
             "SET @items = :items",
-            f"SELECT JSON_ARRAYAGG(s.place) FROM {held} FOR UPDATE",
+            f"SELECT JSON_ARRAYAGG(s.place) FROM {held} {_LOCKED}",
             _CLOCK,
             f"""REPLACE INTO {{dead}}
                 (id, queue, priority, deliveries, crashes, died_at, reason, state, body)
@@ -159,7 +161,7 @@ class Queries:
             "SET @items = :items",
             f"SET @until = {NOW} + :visibility",
             f"""UPDATE (
-                SELECT m.id FROM {_KEYS} STRAIGHT_JOIN {_CURRENT} FOR UPDATE SKIP LOCKED
+                SELECT m.id FROM {_KEYS} STRAIGHT_JOIN {_CURRENT} {_LOCKED} SKIP LOCKED
             ) AS free STRAIGHT_JOIN {{queue}} AS m USING (id) SET m.lease_ends_at = @until""",
             f"""SELECT s.place, m.lease_ends_at = @until, m.cancelled
             FROM {_KEYS} STRAIGHT_JOIN {_CURRENT}""",
@@ -199,7 +201,7 @@ class Queries:
         self.requeue = script(
             _CLOCK,
             "SET @items = :items",
-            f"SELECT COUNT(*) FROM {states} FOR UPDATE",
+            f"SELECT COUNT(*) FROM {states} FOR UPDATE /*!80000 OF d */",
             f"""INSERT INTO {{queue}} (id, queue, priority, due_at, state, body)
             SELECT d.id, d.queue, d.priority, @now, UNHEX(s.state), d.body FROM {states}
             ON DUPLICATE KEY UPDATE {{queue}}.id = {{queue}}.id""",
