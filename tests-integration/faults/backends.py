@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from async_task.testing.servers.redis import RedisServer
+
 Outage: TypeAlias = Callable[[], AbstractContextManager[None]]
 """Entered, the store takes no writes; left, it does again, and has lost nothing."""
 
@@ -80,8 +82,38 @@ def _sqlite(folder: Path) -> Generator[Store]:
     yield Store({"driver": "sqlite", "sqlite_path": str(path)}, {"locked": locked, "moved": moved})
 
 
+@contextlib.contextmanager
+def _redis(folder: Path) -> Generator[Store]:
+    with RedisServer("--appendonly", "yes") as server:
+
+        @contextlib.contextmanager
+        def killed() -> Generator[None]:
+            server.kill9()
+            try:
+                yield
+            finally:
+                server.start()
+
+        @contextlib.contextmanager
+        def frozen() -> Generator[None]:
+            server.freeze()
+            try:
+                yield
+            finally:
+                server.thaw()
+
+        config = {"driver": "redis", "redis_url": server.url}
+        yield Store(config, {"killed": killed, "frozen": frozen})
+
+
 BACKENDS = [
     Backend("memory", _memory, shared=False),
     # A missing directory at start is taken for a mistake in the settings, and refused at once.
     Backend("sqlite", _sqlite, outages=("locked", "moved"), outages_at_start=("locked",)),
+    Backend(
+        "redis",
+        _redis,
+        outages=("killed", "frozen"),
+        outages_at_start=("killed", "frozen"),
+    ),
 ]

@@ -28,7 +28,7 @@ def main(options: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     for module in options["modules"]:
         importlib.import_module(module)
-    threading.Thread(target=_pulse, args=(os.getppid(),), daemon=True).start()
+    start_pulse(os.getppid())
     asyncio.run(_work(options["config"], options["worker"]))
 
 
@@ -39,9 +39,13 @@ async def _work(config: dict[str, Any], options: dict[str, Any]) -> None:
         os._exit(0)
 
 
-def _pulse(parent: int) -> None:
-    """End with the test that started this process, and write down when it could not run."""
-    while os.getppid() == parent:
+def start_pulse(parent: int | None = None) -> None:
+    """Write down when this process could not run; end it with its parent, if that is given."""
+    threading.Thread(target=_pulse, args=(parent,), daemon=True).start()
+
+
+def _pulse(parent: int | None) -> None:
+    while parent in (None, os.getppid()):
         slept_at = now_ns()
         time.sleep(PULSE_S)
         late_ns = now_ns() - slept_at - int(PULSE_S * 1e9)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from async_task.config import setting_rows
 
 from faults.app import HISTORY
 from faults.history import Kind
@@ -93,6 +96,61 @@ class WorkerProcess:
             self._process.wait()
 
 
+class Crew(WorkerProcess):
+    """A supervisor and its workers, who all write into one log."""
+
+    @property
+    def pids(self) -> list[int]:
+        """All workers it ever started, in order."""
+        return [int(pid) for pid in re.findall(r"worker (\d+) started", self.log)]
+
+    @property
+    def living(self) -> list[int]:
+        """Those that have not ended."""
+        return [pid for pid in self.pids if lives(pid)]
+
+    async def working(self, count: int) -> None:
+        """Wait until so many workers have ever begun to lease."""
+
+        def begun_or_ended() -> bool:
+            return self.log.count("working on") >= count or self.exit_code is not None
+
+        await until(begun_or_ended, f"{count} workers")
+        assert self.exit_code is None, f"ended with exit code {self.exit_code}"
+
+    def kill(self) -> None:
+        """Kill -9 the supervisor, upon which its workers end."""
+        workers = self.living
+        self._process.kill()
+        self._process.wait()
+        for pid in workers:
+            self._history.record(Kind.KILLED, pid=pid)
+
+    def kill_worker(self, pid: int) -> None:
+        """Kill -9 one of its workers."""
+        os.kill(pid, signal.SIGKILL)
+        self._history.record(Kind.KILLED, pid=pid)
+
+    def terminate(self) -> None:
+        """SIGTERM to the supervisor."""
+        for pid in self.living:
+            self._history.record(Kind.TERMINATED, pid=pid)
+        self._process.terminate()
+
+    def hang_up(self) -> None:
+        """SIGHUP to the supervisor."""
+        self._process.send_signal(signal.SIGHUP)
+
+
+def lives(pid: int) -> bool:
+    """Say whether a process has not ended; nobody may have waited for it yet."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
 class Fleet:
     """The workers of one scenario.
 
@@ -134,21 +192,41 @@ class Fleet:
             "config": self._config | config,
             "worker": {"queues": queues or ("default",), "concurrency": concurrency},
         }
+        worker = WorkerProcess(
+            *self._spawn("-m", "faults.worker", json.dumps(options)), self._history
+        )
+        self._all.append(worker)
+        return worker
+
+    def supervise(
+        self, *options: str, app: str = "faults.supervised", folder: Path | None = None
+    ) -> Crew:
+        """Start `async-task worker` with these options, in a folder."""
+        rows = setting_rows()
+        settings = {rows[name].env[0]: str(value) for name, value in self._config.items()}
+        command = ("-m", "async_task", "worker", "--app", app, *options)
+        crew = Crew(*self._spawn(*command, folder=folder, **settings), self._history)
+        self._all.append(crew)
+        return crew
+
+    def _spawn(
+        self, *command: str, folder: Path | None = None, **settings: str
+    ) -> tuple[subprocess.Popen[bytes], Path]:
         environment = {
             **os.environ,
+            **settings,
             HISTORY: str(self._history.path),
             "PYTHONPATH": os.pathsep.join(filter(None, (HERE, os.environ.get("PYTHONPATH")))),
         }
         log = self._history.path.with_name(f"worker-{len(self._logs)}.log")
         self._logs.append(log)
-        with log.open("wb") as output:
+        with log.open("ab") as output:  # whose lines are then in the order of their writing
             process = subprocess.Popen(
-                [sys.executable, "-m", "faults.worker", json.dumps(options)],
-                env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                [sys.executable, *command],
+                env=environment, cwd=folder,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
-        worker = WorkerProcess(process, log, self._history)
-        self._all.append(worker)
-        return worker
+        return process, log
 
     async def started(self, count: int, *queues: str, **options: Any) -> list[WorkerProcess]:
         """Start several of one kind and wait until all of them lease."""

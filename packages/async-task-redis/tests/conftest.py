@@ -1,10 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from async_task.testing.servers.base import shared
+from async_task.spi.driver import DriverOptions
 from async_task.testing.servers.redis import RedisServer
+from async_task_redis.driver import RedisDriver
+from async_task_redis.settings import RedisSettings
 
 
 @pytest.fixture
@@ -12,8 +16,33 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-def url() -> Iterator[str]:
-    """A server that others may use too."""
-    with shared(RedisServer) as url:
-        yield url
+@pytest.fixture
+def namespace() -> str:
+    """The test's own."""
+    return os.urandom(8).hex()
+
+
+@pytest.fixture
+def opened(namespace: str) -> Callable[..., AbstractAsyncContextManager[RedisDriver]]:
+    """Opens drivers in the test's namespace, and closes them."""
+
+    @asynccontextmanager
+    async def opened(
+        url: str, *, op_timeout_ms: int = 5000, **settings: object
+    ) -> AsyncIterator[RedisDriver]:
+        options = DriverOptions(namespace=namespace, op_timeout_ms=op_timeout_ms)
+        driver = RedisDriver(RedisSettings.make(url=url, **settings), options)
+        await driver.open()
+        try:
+            yield driver
+        finally:
+            await driver.close()
+
+    return opened
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A private server that keeps what it acknowledged."""
+    with RedisServer("--appendonly", "yes") as server:
+        yield server

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from async_task.spi.driver import Consumer, Driver, DriverOptions
@@ -22,7 +23,7 @@ from async_task_redis.settings import RedisSettings
 class RedisHarness(DriverHarness):
     """Makes drivers on one server, each `make` with a namespace of its own."""
 
-    def __init__(self, server: RedisServer | None = None, **settings: object) -> None:
+    def __init__(self, server: RedisServer | None = None, **settings: Any) -> None:
         self._settings = RedisSettings.make(**settings)
         self._namespaces: dict[Driver, str] = {}
         if server is not None:

@@ -61,6 +61,12 @@ class Dies(Task[None]):
             file.write(f"{os.getpid()} {exception}\\n")
 
 @task(process=True, result_ttl=60)
+def signalled() -> int:
+    os.kill(os.getpid(), signal.SIGTERM)  # as one who stops a whole group does
+    os.kill(os.getpid(), signal.SIGINT)
+    return current_context().deliveries
+
+@task(process=True, result_ttl=60)
 def big(data: bytes) -> bytes:
     return data
 '''
@@ -159,3 +165,11 @@ async def test_large_arguments_and_results_pass_the_pipe(
     handle = await tasks.big.dispatch(data)
     await work(1)
     assert await handle.result(5) == data
+
+
+async def test_signals_to_the_whole_group_end_no_child(
+    tasks: Any, work: Callable[[int], Awaitable[None]]
+) -> None:
+    handle = await tasks.signalled.dispatch()
+    await work(1)
+    assert await handle.result(5) == 1

@@ -7,7 +7,7 @@ import binascii
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from async_task.spi.errors import ConnectionLostError, DriverError
+from async_task.spi.errors import ConfigurationError, ConnectionLostError, DriverError
 
 from async_task_redis.client import exchange
 from async_task_redis.connection import Connection
@@ -185,7 +185,10 @@ class ClusterClient:
                 problems.append(str(error))
                 continue
             if isinstance(reply, ReplyError):
-                raise refused(reply, str(self._seed.at(node)))
+                name = str(self._seed.at(node))
+                if "cluster support disabled" in str(reply):
+                    raise ConfigurationError(f"{name} is in no cluster; set redis_cluster=False")
+                raise refused(reply, name)
             self._ranges = [
                 (first, last, (master[0].decode() or node[0], master[1]))
                 for first, last, master, *_ in reply

@@ -83,6 +83,7 @@ class RedisDriver(BaseDriver):
         self._client.open()
         self._subscription.open()
         try:
+            await self.ping()
             await check_server(self._client, self._keys.elsewhere, self._settings)
         except BaseException:
             await self.close()

@@ -29,8 +29,7 @@ async def check_server(client: Client, place: QueueKeys, settings: RedisSettings
     Where INFO is forbidden nothing is known and nothing is refused.
 
     Raises:
-        ConfigurationError: It is too old, is of the other kind (cluster or not), or may evict
-            messages.
+        ConfigurationError: It is too old, is a cluster's and nobody said so, or may evict messages.
     """
     try:
         reply = await run_one(client, place, ("INFO",))
@@ -43,11 +42,8 @@ async def check_server(client: Client, place: QueueKeys, settings: RedisSettings
     numbers = tuple(int(number) for number in version.split(".")[:2] if number.isdecimal())
     if numbers and numbers < OLDEST:
         raise ConfigurationError(f"{name} runs Redis {version}; 6.2 or newer is needed")
-    if (info.get("redis_mode") == "cluster") != settings.cluster:
-        state = "no" if settings.cluster else "a"
-        raise ConfigurationError(
-            f"{name} is {state} node of a cluster; set redis_cluster={not settings.cluster}"
-        )
+    if info.get("redis_mode") == "cluster" and not settings.cluster:
+        raise ConfigurationError(f"{name} is a node of a cluster; set redis_cluster=True")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and not settings.allow_eviction:
         raise ConfigurationError(

@@ -70,6 +70,11 @@ def dispatch_is_wrapped() -> bool:
     return bool(_sending)
 
 
+def execution_is_wrapped() -> bool:
+    """Say whether any middleware wraps runs."""
+    return bool(_running)
+
+
 def wrapped_send(send: Send) -> Send:
     """Return `send` with every middleware around it; itself if there is none."""
     for middleware in reversed(_sending):

@@ -41,7 +41,10 @@ log = logging.getLogger("async_task.worker")
 def main(requests_fd: int, replies_fd: int) -> None:
     """Serve until the worker closes the pipe or dies."""
     _die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the worker's to handle
+    # A terminal's Ctrl-C, and the SIGTERM of who stops a whole group, are the worker's to handle. A
+    # handler that does nothing, unlike SIG_IGN, is not inherited by programs that a task starts.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: None)
     received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     requests = os.fdopen(requests_fd, "rb")
     # A thread reads, so that the end of the pipe ends this process also while a task runs.

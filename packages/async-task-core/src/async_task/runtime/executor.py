@@ -8,14 +8,15 @@ import dataclasses
 import functools
 import inspect
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from async_task.core.clock import utc, wall_ms
 from async_task.core.codec import codec
 from async_task.core.context import running
 from async_task.core.definition import Execution
 from async_task.core.history import Failure
-from async_task.core.middleware import wrapped_run
+from async_task.core.middleware import execution_is_wrapped, wrapped_run
 from async_task.core.reasons import DeadReason
 from async_task.errors import DecodeError, TaskArgumentsError
 from async_task.runtime import ending
@@ -27,7 +28,7 @@ from async_task.runtime.run import Run
 from async_task.spi.messages import Reject, Retry, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from concurrent.futures import ThreadPoolExecutor
 
     from async_task.core.queue_driver import QueueDriver
@@ -67,48 +68,43 @@ class Executor:
         Never raises what the task raises, whatever that is. To end it early set `attempt.stop`
         and, unless it runs in a thread, cancel the asyncio task that awaits this.
         """
-        try:
-            if self._children is not None and (
-                attempt.suspect or attempt.definition.execution is Execution.PROCESS
-            ):
-                return await self._isolated(self._children, attempt)
-            self._begin(attempt)
-            return await self._run(attempt)
-        except asyncio.CancelledError:  # while failed() ran
-            return None if attempt.stop is Stop.LEASE_LOST else ending.put_back(attempt)
-
-    async def _run(self, attempt: Attempt) -> Settlement | None:
+        if self._children is not None and (
+            attempt.suspect or attempt.definition.execution is Execution.PROCESS
+        ):
+            return await _undisturbed(attempt, self._isolated(self._children, attempt))
+        self._begin(attempt)
         run = Run(attempt, self._driver)
         running.set(run)
-        instance: Task[Any] | None = None
         try:
             args, kwargs = codec().decode_arguments(attempt.envelope.arguments)
             attempt.definition.check(args, kwargs)
             instance, body = _bound(attempt, args, kwargs)
         except BaseException as exc:
-            if attempt.doom is None:
-                return await _unbound(attempt, exc)
-            log.warning("%r: failed() cannot run: %s", attempt, exc)
-            return ending.rejected(attempt, *attempt.doom)
-        if attempt.doom is not None:
-            return await ending.dead(attempt, instance, *attempt.doom)
-        if attempt.fault is not None:
-            return await ending.failed(attempt, instance, attempt.fault)
+            return await _undisturbed(attempt, _unbound(attempt, exc))
+        if attempt.doom is not None or attempt.fault is not None:
+            return await _undisturbed(attempt, _not_to_run(attempt, instance))
         try:
-            call = functools.partial(self._called, attempt, body)
-            value = await wrapped_run(run.context, call)()
+            if execution_is_wrapped():
+                call = functools.partial(self._called, attempt, body)
+                value = await wrapped_run(run.context, call)()
+            else:
+                value = await self._called(attempt, body)
         except BaseException as exc:
             if attempt.settled:
                 log.exception("%r raised after its transaction had ended it", attempt)
                 return None
-            return await ending.ended(attempt, instance, exc)
+            return await _undisturbed(attempt, ending.ended(attempt, instance, exc))
         if attempt.settled:  # by its own transaction
             return None
-        if attempt.stop is Stop.LEASE_LOST or (attempt.in_thread and attempt.stop is Stop.TIMEOUT):
-            return await ending.ended(attempt, instance, None)  # a thread went on past its time
+        if attempt.stop in (Stop.LEASE_LOST, Stop.CANCELLED) or (
+            attempt.stop is Stop.TIMEOUT and attempt.in_thread
+        ):
+            return await _undisturbed(attempt, ending.ended(attempt, instance, None))
+        # A coroutine that was told its time is up may finish all the same, and is done then.
         return ending.done(attempt, value)
 
     async def _called(self, attempt: Attempt, body: Callable[[], Any]) -> object:
+        value: Any
         if attempt.definition.execution is Execution.THREAD and self._threads is not None:
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
@@ -121,7 +117,7 @@ class Executor:
         else:
             value = body()
         # A coroutine function behind a decorator that is none looks like a function.
-        return await value if inspect.isawaitable(value) else value
+        return await value if _is_awaitable(value) else value
 
     async def _isolated(self, children: Children, attempt: Attempt) -> Settlement | None:
         lease = attempt.lease
@@ -152,6 +148,10 @@ class Executor:
             return await ending.failed(attempt, None, fault.error())
 
 
+def _is_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
+    return type(value) is CoroutineType or inspect.isawaitable(value)  # the first says most
+
+
 def _outcome(
     context: contextvars.Context, body: Callable[[], Any]
 ) -> tuple[Any, BaseException | None]:
@@ -166,8 +166,21 @@ def _outcome(
         return None, exc
 
 
+async def _undisturbed(
+    attempt: Attempt, settling: Coroutine[Any, Any, Settlement | None]
+) -> Settlement | None:
+    """Await how an attempt is to be settled; if that is cancelled, while `failed()` runs, say."""
+    try:
+        return await settling
+    except asyncio.CancelledError:
+        return None if attempt.stop is Stop.LEASE_LOST else ending.put_back(attempt)
+
+
 async def _unbound(attempt: Attempt, error: BaseException) -> Settlement | None:
     """Return the settlement of a task whose arguments, or whose constructor, do not work."""
+    if attempt.doom is not None:
+        log.warning("%r: failed() cannot run: %s", attempt, error)
+        return ending.rejected(attempt, *attempt.doom)
     match error:
         case DecodeError():
             return await ending.dead(attempt, None, DeadReason.BAD_PAYLOAD, error)
@@ -175,6 +188,14 @@ async def _unbound(attempt: Attempt, error: BaseException) -> Settlement | None:
             return await ending.dead(attempt, None, DeadReason.BAD_ARGUMENTS, error)
         case _:
             return await ending.ended(attempt, None, error)
+
+
+async def _not_to_run(attempt: Attempt, instance: Task[Any] | None) -> Settlement:
+    """Return the settlement of a task that is given up on, or whose run ended elsewhere."""
+    if attempt.doom is not None:
+        return await ending.dead(attempt, instance, *attempt.doom)
+    assert attempt.fault is not None  # noqa: S101 - the caller's condition
+    return await ending.failed(attempt, instance, attempt.fault)
 
 
 async def _crashed_alone(children: Children, attempt: Attempt, fault: Fault) -> Settlement:

@@ -239,7 +239,7 @@ class Session:
         )
 
     def _begin(self, attempt: Attempt) -> None:
-        if listeners:
+        if listeners and attempt.doom is None:
             emit(event(attempt, EventKind.STARTED))
         if attempt.timeout_s is not None:
             attempt.timeout_at = boottime() + attempt.timeout_s

@@ -99,9 +99,9 @@ class Codec:
         """
         value = self._unpack(data, _ARGUMENTS_DEPTH)
         parts = cast("list[object]", value) if type(value) is list else []
-        if [type(part) for part in parts] == [list, dict]:
+        if len(parts) == 2 and type(parts[0]) is list and type(parts[1]) is dict:
             args, kwargs = cast("tuple[list[object], dict[str, object]]", parts)
-            if all(type(name) is str for name in kwargs):
+            if not kwargs or all(type(name) is str for name in kwargs):
                 return args, kwargs
         raise DecodeError("the bytes are a value, but no task arguments")
 

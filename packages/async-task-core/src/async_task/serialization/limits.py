@@ -45,6 +45,8 @@ def check(data: bytes, limits: Limits, outer_depth: int = 0) -> None:
     if len(data) > limits.max_bytes:
         raise DecodeError(f"{len(data)} bytes, the limit is {limits.max_bytes}")
     depth = limits.max_depth + outer_depth
+    if len(data) <= depth and len(data) <= limits.max_items:  # too short to be too much
+        return
     if len(data) <= limits.max_items and len(data.translate(None, _NOT_HEADERS)) <= depth:
         return
     try:
