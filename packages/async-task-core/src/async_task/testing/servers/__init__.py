@@ -2,5 +2,5 @@
 
 * `base` - `LocalServer`, a private instance with the powers to stop, kill and freeze it;
   `shared`, the URL of any server of a kind
-* `redis` and further modules - one kind of server each
+* `redis`, `sqs` and further modules - one kind of server each
 """

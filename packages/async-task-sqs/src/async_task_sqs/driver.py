@@ -1,0 +1,189 @@
+"""The driver: Amazon SQS as a store of queues."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
+
+from async_task.spi.driver import BaseDriver
+from async_task.spi.errors import DriverError, EnqueueError, OutcomeUnknownError
+from async_task.spi.messages import QueueStats
+
+from async_task_sqs.client import SqsClient
+from async_task_sqs.consumer import SqsConsumer
+from async_task_sqs.dead_letters import SqsDeadLetters
+from async_task_sqs.failures import NoQueueError
+from async_task_sqs.held import Held
+from async_task_sqs.keeper import SqsKeeper
+from async_task_sqs.limits import DELAY_S, RESERVED_BYTES
+from async_task_sqs.plugin import CAPABILITIES
+from async_task_sqs.polls import LONGEST_POLL_S, Polls
+from async_task_sqs.queues import Queues
+from async_task_sqs.sending import Parcel, Sender
+from async_task_sqs.store import Store
+from async_task_sqs.wire import Copy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from async_task.spi.driver import ConsumerOptions, DriverOptions
+    from async_task.spi.messages import Message
+
+    from async_task_sqs.settings import SqsSettings
+
+
+class SqsDriver(BaseDriver):
+    """A store on standard queues of SQS.
+
+    Args:
+        settings: Where they are and who asks.
+        options: Namespace (a prefix of the queues' names) and the bound of a call.
+        hop_s: Longest delay of one copy of a message; shorter for tests only.
+        poll_s: Longest that one receive call waits, up to 20.
+    """
+
+    def __init__(
+        self,
+        settings: SqsSettings,
+        options: DriverOptions,
+        *,
+        hop_s: int = DELAY_S,
+        poll_s: int = LONGEST_POLL_S,
+    ) -> None:
+        self.capabilities = replace(
+            CAPABILITIES, max_body=settings.max_message_bytes - RESERVED_BYTES
+        )
+        self._settings = settings
+        self._op_timeout_s = options.op_timeout_ms / 1000
+        self._poll_s = poll_s
+        self._held = Held()
+        self._queues = Queues(options.namespace, settings)
+        self._sender = Sender(self._queues, settings.max_message_bytes, hop_s)
+        self._client = self._make_client()
+        self._consuming: set[Polls] = set()
+        self._store = Store(self._client, self._queues, self._sender, self._op_timeout_s)
+        self.dead_letters = SqsDeadLetters(self._store)
+
+    async def open(self) -> None:
+        """Prepare the client, and check that SQS is there and takes our credentials.
+
+        Raises:
+            ConfigurationError: The region or the endpoint cannot be.
+            AccessDeniedError: There are no credentials, or SQS does not take them.
+            DriverError: It cannot be reached.
+        """
+        await self._client.open()
+        try:
+            await self.ping()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Drop all connections but the keeper's; what waits on them fails."""
+        for polls in [*self._consuming]:
+            await polls.cancel()
+        await self._client.close()
+
+    async def ping(self) -> None:
+        """Ask for the address of a queue; that there is none is an answer too."""
+        with suppress(NoQueueError):
+            await self._client.call("get_queue_url", "a ping", QueueName=self._queues.name("ping"))
+
+    async def provision(self, queues: Sequence[str]) -> None:
+        """Make sure that the queues and those of their dead letters exist.
+
+        Raises:
+            DriverError: One does not, and `sqs_create_queues` is off.
+        """
+        await self._queues.provision(self._client, queues)
+
+    async def enqueue(self, messages: Sequence[Message]) -> Sequence[int]:
+        """Send messages, ten a call, all calls at once.
+
+        Returns:
+            Nothing: SQS does not know what it has already.
+        """
+        outcomes = await self._sender.send(
+            self._client,
+            [
+                Parcel(
+                    each.queue,
+                    Copy(each.id, each.body, expires_in_ms=each.expires_in_ms),
+                    each.delay_ms,
+                )
+                for each in messages
+            ],
+        )
+        failures = {at: error for at, error in enumerate(outcomes) if error is not None}
+        if failures:
+            _raise(failures, len(messages))
+        return ()
+
+    @asynccontextmanager
+    async def consumer(self, options: ConsumerOptions) -> AsyncGenerator[SqsConsumer]:
+        """Yield what takes messages, with a client of its own.
+
+        Leaving it waits for the receive calls under way, 5 s at most, and gives back what they
+        bring.
+        """
+        client = self._make_client()
+        await client.open()
+        polls = Polls(client, self._queues, self._sender)
+        self._consuming.add(polls)
+        try:
+            yield SqsConsumer(client, polls, self._sender, self._held, self._poll_s)
+        finally:
+            try:
+                await polls.end(self._op_timeout_s)
+            finally:
+                self._consuming.discard(polls)
+                await client.close()
+
+    @asynccontextmanager
+    async def keeper(self) -> AsyncGenerator[SqsKeeper]:
+        """Yield what renews leases, with a client of its own."""
+        client = self._make_client()
+        await client.open()
+        try:
+            yield SqsKeeper(client, self._held)
+        finally:
+            await client.close()
+
+    async def maintain(self) -> None:
+        """Forget leases that were lost; SQS reclaims by itself."""
+        self._held.tidy()
+
+    async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
+        """Count queues, about; two calls for each, however long they are."""
+        return await asyncio.gather(*map(self._count, queues))
+
+    async def purge(self, queue: str) -> int:
+        """Delete what is ready in a queue, ten a call; what is delayed cannot be reached."""
+        return await self._store.drain(queue)
+
+    async def _count(self, queue: str) -> QueueStats:
+        ready = delayed = held = dead = 0
+        url = await self._queues.find(self._client, queue)
+        if url is not None:
+            ready, delayed, held = await self._store.counts(url)
+        url = await self._queues.find(self._client, queue, dead=True)
+        if url is not None:
+            dead = sum(await self._store.counts(url))
+        return QueueStats(queue, ready, delayed, held, dead, None)
+
+    def _make_client(self) -> SqsClient:
+        return SqsClient(self._settings, self._op_timeout_s, self._queues.gone)
+
+
+def _raise(failures: dict[int, DriverError], count: int) -> NoReturn:
+    """Raise what says it all: one error if nothing was stored, or all of it is unknown."""
+    kinds = {type(error) for error in failures.values()}
+    first = next(iter(failures.values()))
+    if len(failures) == count and (len(kinds) == 1 or OutcomeUnknownError not in kinds):
+        raise first
+    raise EnqueueError(
+        f"{len(failures)} of {count} messages were not stored, or may not be: {first}", failures
+    ) from first

@@ -1,0 +1,165 @@
+"""Receiving copies of messages, and sending on those that are not to be handed out yet."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from async_task.spi.reclaim import reclaim_delay_ms
+
+from async_task_sqs.batches import delete
+from async_task_sqs.sending import Parcel
+from async_task_sqs.wire import read
+
+if TYPE_CHECKING:
+    from async_task_sqs.client import SqsClient
+    from async_task_sqs.sending import Sender
+    from async_task_sqs.wire import Copy
+
+_TIMES: Final = ("SentTimestamp", "ApproximateFirstReceiveTimestamp", "ApproximateReceiveCount")
+
+
+@dataclass(slots=True, eq=False)
+class Received:
+    """A copy that we were given, and may keep until `until`.
+
+    Attributes:
+        queue: Our name of the queue.
+        url: SQS's address of it.
+        receipt: What extends and deletes it.
+        copy: What was sent, with `expires_at_ms` if it has an expiry.
+        sent_at_ms: When it was sent, by SQS's clock.
+        deliveries: How often the message was handed out, this time included.
+        crashes: How many of its leases expired.
+        expired: It came too late.
+        visibility_s: How long it was asked for.
+        until: When it is given to others, by `time.monotonic`; a reply's time later than SQS thinks.
+    """
+
+    queue: str
+    url: str
+    receipt: str
+    copy: Copy
+    sent_at_ms: int
+    deliveries: int
+    crashes: int
+    expired: bool
+    visibility_s: int
+    until: float
+
+    def again(self, state: bytes, *, reason: str = "") -> Copy:
+        """Return the copy that gives it back, with everything it counts."""
+        return replace(
+            self.copy,
+            state=state,
+            deliveries=self.deliveries,
+            crashes=self.crashes,
+            expires_in_ms=None,
+            reason=reason,
+        )
+
+
+async def receive(
+    client: SqsClient, queue: str, url: str, count: int, *, wait_s: int, visibility_s: int
+) -> list[Received]:
+    """Make one receive call; return what it brought, due or not."""
+    asked = time.monotonic()
+    answer = await client.call(
+        "receive_message",
+        f"receiving from {queue!r}",
+        wait_s=wait_s,
+        QueueUrl=url,
+        MaxNumberOfMessages=count,
+        WaitTimeSeconds=wait_s,
+        VisibilityTimeout=visibility_s,
+        MessageAttributeNames=["All"],
+        MessageSystemAttributeNames=[*_TIMES],
+    )
+    until = (time.monotonic() if wait_s else asked) + visibility_s
+    date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return [
+        _received(message, date, queue, url, visibility_s, until)
+        for message in answer.get("Messages", ())
+    ]
+
+
+async def send_on(
+    client: SqsClient, sender: Sender, received: list[Received]
+) -> list[Received]:
+    """Return what is to be handed out; send the rest on, to wait longer.
+
+    Not handed out, and so not charged with a delivery: a message whose delay is longer than one
+    copy can wait, and one that crashed again. If sending on fails they come back by themselves.
+    """
+    due: list[Received] = []
+    parcels: list[Parcel] = []
+    early: list[Received] = []
+    for each in received:
+        if each.copy.wait_ms:
+            copy, delay_ms = _expiring(each), each.copy.wait_ms
+        elif each.crashes > each.copy.crashes and (delay := reclaim_delay_ms(each.crashes)):
+            copy, delay_ms = unhandled(each), delay
+        else:
+            due.append(each)
+            continue
+        early.append(each)
+        parcels.append(Parcel(each.queue, copy, delay_ms))
+    await _replace(client, sender, early, parcels)
+    return due
+
+
+async def give_back(client: SqsClient, sender: Sender, received: list[Received]) -> None:
+    """Return what nobody was handed, uncharged."""
+    await _replace(client, sender, received, [Parcel(each.queue, unhandled(each)) for each in received])
+
+
+def unhandled(received: Received) -> Copy:
+    """Return the copy that gives back what was received but not handed out."""
+    return replace(received.again(received.copy.state), deliveries=received.deliveries - 1)
+
+
+def _expiring(received: Received) -> Copy:
+    return replace(received.copy, expires_in_ms=None)
+
+
+async def _replace(
+    client: SqsClient, sender: Sender, received: list[Received], parcels: list[Parcel]
+) -> None:
+    if not parcels:
+        return
+    outcomes = await sender.send(client, parcels)
+    sent = [each for each, outcome in zip(received, outcomes, strict=True) if outcome is None]
+    await delete(client, [(each.queue, each.url, each.receipt) for each in sent])
+
+
+def _received(
+    message: Any, date: str | None, queue: str, url: str, visibility_s: int, until: float
+) -> Received:
+    copy = read(message)
+    times = message["Attributes"]
+    sent_at_ms, first_ms, count = (int(times.get(name, 0)) for name in _TIMES)
+    if copy.expires_in_ms is not None:
+        copy.expires_at_ms = sent_at_ms + copy.expires_in_ms
+    expired = copy.expires_at_ms is not None and _now_ms(first_ms, date) > copy.expires_at_ms
+    lapsed = max(count, 1) - 1
+    return Received(
+        queue,
+        url,
+        message["ReceiptHandle"],
+        copy,
+        sent_at_ms,
+        copy.deliveries + lapsed + 1,
+        copy.crashes + lapsed,
+        expired,
+        visibility_s,
+        until,
+    )
+
+
+def _now_ms(first_ms: int, date: str | None) -> int:
+    """Return the time by SQS's clock, at least: the reply's date, which counts seconds only."""
+    if date is None:
+        return first_ms
+    return max(first_ms, int(parsedate_to_datetime(date).timestamp() * 1000))
