@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
-from async_task.spi.errors import ConfigurationError, ConnectionLostError, DriverError
-from async_task.spi.errors import OutcomeUnknownError
+from async_task.spi.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    DriverError,
+    OutcomeUnknownError,
+)
 from botocore import exceptions as boto
 from botocore.loaders import create_loader
 
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 
 CONNECTIONS: Final = 50
 """Most connections of one client; the library's own 10 are filled by one batch of a hundred."""
+
+_LARGE: Final = 1 << 20
 
 
 class SqsClient:
@@ -70,6 +77,7 @@ class SqsClient:
             )
         except (boto.BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"no SQS client can be made: {error}") from error
+        self._client.meta.events.register("before-send.sqs", _stream)
 
     async def close(self) -> None:
         """Drop all connections; again is harmless."""
@@ -139,6 +147,12 @@ class SqsClient:
 def _loader() -> Any:
     """Return the reader of the library's service descriptions, which takes 0.2 s to read them."""
     return create_loader()
+
+
+def _stream(request: Any, **_: object) -> None:
+    """Send what is large as a stream: of more than 1 MiB of bytes aiohttp warns, whoever sends."""
+    if isinstance(request.body, bytes) and len(request.body) > _LARGE:
+        request.body = BytesIO(request.body)
 
 
 def _note(task: asyncio.Future[Any]) -> None:

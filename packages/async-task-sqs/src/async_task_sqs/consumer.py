@@ -44,6 +44,7 @@ class SqsConsumer:
         self._held = held
         self._poll_s = poll_s
         self._calls: set[Call] = set()
+        self._settling: set[asyncio.Task[list[int]]] = set()
 
     async def lease(
         self,
@@ -79,8 +80,20 @@ class SqsConsumer:
             self._calls.discard(call)
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[int]:
-        """End leases, ten a call, all calls at once; see `Consumer.settle`."""
-        return await settle(self._client, self._sender, self._held, settlements)
+        """End leases, ten a call, all calls at once; see `Consumer.settle`.
+
+        Cancelling it stops nobody: giving a message back takes two calls, and between them there
+        are two copies of it.
+        """
+        task = asyncio.create_task(settle(self._client, self._sender, self._held, settlements))
+        self._settling.add(task)
+        task.add_done_callback(self._settled)
+        return await asyncio.shield(task)
+
+    async def settled(self, within_s: float) -> None:
+        """Await the settlements whose callers were cancelled."""
+        if self._settling:
+            await asyncio.wait(self._settling, timeout=within_s)
 
     async def recover(self, lease_id: bytes) -> NoReturn:
         """Refuse: SQS knows nothing of lease ids; what a lost reply took comes back by itself."""
@@ -96,6 +109,11 @@ class SqsConsumer:
         for call in self._calls:
             if not call.interrupted.done():
                 call.interrupted.set_result(None)
+
+    def _settled(self, task: asyncio.Task[list[int]]) -> None:
+        self._settling.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited for it has seen it
 
     async def _look(self, call: Call) -> list[Received]:
         """Take what has arrived, and look into the queues that may hold more."""

@@ -110,8 +110,8 @@ class SqsDeadLetters:
         kept = [each for each in found if each.copy.id not in doomed]
         client = self._store.client
         outcomes, _ = await asyncio.gather(
-            delete(client, [(each.queue, each.url, each.receipt) for each in gone]),
-            extend(client, [(each.queue, each.url, each.receipt) for each in kept], 0),
+            delete(client, [each.address for each in gone]),
+            extend(client, [each.address for each in kept], 0),
         )
         raise_first(outcomes)
         return {each.copy.id for each in gone}

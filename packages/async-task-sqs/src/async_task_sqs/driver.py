@@ -8,7 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from async_task.spi.driver import BaseDriver
-from async_task.spi.errors import DriverError, EnqueueError, OutcomeUnknownError
+from async_task.spi.errors import (
+    DriverError,
+    EnqueueError,
+    MessageTooLargeError,
+    OutcomeUnknownError,
+)
 from async_task.spi.messages import QueueStats
 
 from async_task_sqs.client import SqsClient
@@ -106,18 +111,20 @@ class SqsDriver(BaseDriver):
         Returns:
             Nothing: SQS does not know what it has already.
         """
-        outcomes = await self._sender.send(
-            self._client,
-            [
-                Parcel(
-                    each.queue,
-                    Copy(each.id, each.body, expires_in_ms=each.expires_in_ms),
-                    each.delay_ms,
-                )
-                for each in messages
-            ],
-        )
-        failures = {at: error for at, error in enumerate(outcomes) if error is not None}
+        most = self.capabilities.max_body or 0
+        failures: dict[int, DriverError] = {
+            at: MessageTooLargeError(
+                f"a body of {len(each.body)} bytes for queue {each.queue!r} exceeds the {most} that "
+                "sqs_max_message_bytes allows"
+            )
+            for at, each in enumerate(messages)
+            if len(each.body) > most
+        }
+        fitting = [at for at in range(len(messages)) if at not in failures]
+        outcomes = await self._sender.send(self._client, [_parcel(messages[at]) for at in fitting])
+        for at, outcome in zip(fitting, outcomes, strict=True):
+            if outcome is not None:
+                failures[at] = outcome
         if failures:
             _raise(failures, len(messages))
         return ()
@@ -134,13 +141,16 @@ class SqsDriver(BaseDriver):
         polls = Polls(client, self._queues, self._sender)
         self._consuming.add(polls)
         try:
-            yield SqsConsumer(client, polls, self._sender, self._held, self._poll_s)
-        finally:
+            consumer = SqsConsumer(client, polls, self._sender, self._held, self._poll_s)
             try:
-                await polls.end(self._op_timeout_s)
+                yield consumer
             finally:
-                self._consuming.discard(polls)
-                await client.close()
+                await asyncio.gather(
+                    consumer.settled(self._op_timeout_s), polls.end(self._op_timeout_s)
+                )
+        finally:
+            self._consuming.discard(polls)
+            await client.close()
 
     @asynccontextmanager
     async def keeper(self) -> AsyncGenerator[SqsKeeper]:
@@ -176,6 +186,11 @@ class SqsDriver(BaseDriver):
 
     def _make_client(self) -> SqsClient:
         return SqsClient(self._settings, self._op_timeout_s, self._queues.gone)
+
+
+def _parcel(message: Message) -> Parcel:
+    copy = Copy(message.id, message.body, expires_in_ms=message.expires_in_ms)
+    return Parcel(message.queue, copy, message.delay_ms)
 
 
 def _raise(failures: dict[int, DriverError], count: int) -> NoReturn:

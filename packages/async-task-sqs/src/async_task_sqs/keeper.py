@@ -39,7 +39,7 @@ class SqsKeeper:
         asked = time.monotonic()
         visibility_s = ceil(visibility_ms / 1000)
         outcomes = await extend(
-            self._client, [(each.queue, each.url, each.receipt) for each in copies], visibility_s
+            self._client, [each.address for each in copies], visibility_s
         )
         for (at, hold), outcome in zip(holds, outcomes, strict=True):
             if outcome is None:

@@ -191,7 +191,7 @@ class Polls:
     async def _renew(self, received: list[Received], visibility_s: int) -> list[Received]:
         """Hold copies from now on; return those that could not be, which come again."""
         asked = time.monotonic()
-        receipts = [(each.queue, each.url, each.receipt) for each in received]
+        receipts = [each.address for each in received]
         outcomes = await extend(self._client, receipts, visibility_s)
         for each, outcome in zip(received, outcomes, strict=True):
             if outcome is None:

@@ -14,6 +14,7 @@ from async_task_sqs.sending import Parcel
 from async_task_sqs.wire import read
 
 if TYPE_CHECKING:
+    from async_task_sqs.batches import Receipt
     from async_task_sqs.client import SqsClient
     from async_task_sqs.sending import Sender
     from async_task_sqs.wire import Copy
@@ -48,6 +49,11 @@ class Received:
     expired: bool
     visibility_s: int
     until: float
+
+    @property
+    def address(self) -> Receipt:
+        """What `batches` needs of it."""
+        return self.queue, self.url, self.receipt
 
     def again(self, state: bytes, *, reason: str = "") -> Copy:
         """Return the copy that gives it back, with everything it counts."""
@@ -112,7 +118,8 @@ async def send_on(
 
 async def give_back(client: SqsClient, sender: Sender, received: list[Received]) -> None:
     """Return what nobody was handed, uncharged."""
-    await _replace(client, sender, received, [Parcel(each.queue, unhandled(each)) for each in received])
+    parcels = [Parcel(each.queue, unhandled(each)) for each in received]
+    await _replace(client, sender, received, parcels)
 
 
 def unhandled(received: Received) -> Copy:
@@ -131,7 +138,7 @@ async def _replace(
         return
     outcomes = await sender.send(client, parcels)
     sent = [each for each, outcome in zip(received, outcomes, strict=True) if outcome is None]
-    await delete(client, [(each.queue, each.url, each.receipt) for each in sent])
+    await delete(client, [each.address for each in sent])
 
 
 def _received(

@@ -33,9 +33,9 @@ async def settle(
     """
     ending = _Ending(held, settlements)
     parcels = [
-        (at, _parcel(settlements[at], hold))
+        (at, parcel)
         for at, hold in ending.current.items()
-        if not isinstance(settlements[at], Ack) and not hold.replaced
+        if not hold.replaced and (parcel := _parcel(settlements[at], hold)) is not None
     ]
     outcomes = await sender.send(client, [parcel for _, parcel in parcels])
     for (at, _), outcome in zip(parcels, outcomes, strict=True):
@@ -45,7 +45,7 @@ async def settle(
         else:
             ending.fail(at, outcome)
     doomed = [*ending.current.items()]
-    receipts = [(each.received.queue, each.received.url, each.received.receipt) for _, each in doomed]
+    receipts = [hold.received.address for _, hold in doomed]
     for (at, hold), outcome in zip(doomed, await delete(client, receipts), strict=True):
         if outcome is None or isinstance(outcome, EntryRefusedError):
             held.end(settlements[at].lease)
@@ -97,10 +97,12 @@ class _Ending:
         ) from first
 
 
-def _parcel(settlement: Settlement, hold: Hold) -> Parcel:
-    queue = hold.received.queue
+def _parcel(settlement: Settlement, hold: Hold) -> Parcel | None:
+    """Return what a settlement sends, if anything."""
+    received = hold.received
+    if isinstance(settlement, Ack):
+        return None
     if isinstance(settlement, Reject):
-        copy = hold.received.again(settlement.state, reason=settlement.reason)
-        return Parcel(queue, copy, dead=True)
-    assert not isinstance(settlement, Ack)
-    return Parcel(queue, hold.received.again(settlement.state), settlement.delay_ms)
+        dead = received.again(settlement.state, reason=settlement.reason)
+        return Parcel(received.queue, dead, dead=True)
+    return Parcel(received.queue, received.again(settlement.state), settlement.delay_ms)

@@ -65,7 +65,7 @@ class Store:
                 return deleted
             patience_s = 0 if came else 1
             outcomes = await delete(
-                self.client, [(each.queue, each.url, each.receipt) for each in came]
+                self.client, [each.address for each in came]
             )
             raise_first(outcomes)
             deleted += len(came)

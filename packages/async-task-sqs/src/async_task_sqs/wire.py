@@ -101,10 +101,8 @@ def read(message: Any) -> Copy:
     attributes = message.get("MessageAttributes", {})
     try:
         fields = json.loads(text)
-        identity = bytes.fromhex(fields.pop("id"))
+        identity = uuid.UUID(fields.pop("id")).bytes
         body, state = (_value(attributes, name) for name in _ATTRIBUTES)
-        if len(identity) != 16:
-            raise ValueError
         return Copy(identity, body, state, **fields)
     except (ValueError, TypeError, AttributeError, KeyError):
         return Copy(uuid.UUID(message["MessageId"]).bytes, text.encode())
