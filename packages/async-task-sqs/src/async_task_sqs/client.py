@@ -54,7 +54,7 @@ class SqsClient:
 
     async def open(self) -> None:
         """Prepare; connections are made when they are needed."""
-        session = AioSession()
+        session: Any = AioSession()
         session.register_component("data_loader", _loader())
         config = AioConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from async_task.spi.messages import DeadLetter
@@ -12,6 +11,7 @@ from async_task_sqs.batches import delete, extend
 from async_task_sqs.receiving import receive
 from async_task_sqs.sending import Parcel
 from async_task_sqs.store import raise_first
+from async_task_sqs.wire import Copy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,8 +54,7 @@ class SqsDeadLetters:
         found = await self._take(queue, _MOST, wanted=set(states))
         mine = {each.copy.id: each for each in found if each.copy.id in states}
         parcels = [
-            Parcel(queue, replace(each.copy, state=states[key], **_FRESH))
-            for key, each in mine.items()
+            Parcel(queue, Copy(key, each.copy.body, states[key])) for key, each in mine.items()
         ]
         outcomes = await self._store.sender.send(self._store.client, parcels)
         moved = {key for key, outcome in zip(mine, outcomes, strict=True) if outcome is None}
@@ -115,15 +114,6 @@ class SqsDeadLetters:
         )
         raise_first(outcomes)
         return {each.copy.id for each in gone}
-
-
-_FRESH: Final = {
-    "deliveries": 0,
-    "crashes": 0,
-    "expires_in_ms": None,
-    "expires_at_ms": None,
-    "reason": "",
-}
 
 
 def _letter(received: Received) -> DeadLetter:

@@ -114,17 +114,16 @@ class SqsDriver(BaseDriver):
         most = self.capabilities.max_body or 0
         failures: dict[int, DriverError] = {
             at: MessageTooLargeError(
-                f"a body of {len(each.body)} bytes for queue {each.queue!r} exceeds the {most} that "
-                "sqs_max_message_bytes allows"
+                f"a body of {len(each.body)} bytes for queue {each.queue!r} exceeds {most}, what "
+                "sqs_max_message_bytes leaves for it"
             )
             for at, each in enumerate(messages)
             if len(each.body) > most
         }
         fitting = [at for at in range(len(messages)) if at not in failures]
         outcomes = await self._sender.send(self._client, [_parcel(messages[at]) for at in fitting])
-        for at, outcome in zip(fitting, outcomes, strict=True):
-            if outcome is not None:
-                failures[at] = outcome
+        sent = zip(fitting, outcomes, strict=True)
+        failures.update({at: error for at, error in sent if error is not None})
         if failures:
             _raise(failures, len(messages))
         return ()

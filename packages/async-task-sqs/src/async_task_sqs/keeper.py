@@ -38,9 +38,7 @@ class SqsKeeper:
         copies = [hold.received for _, hold in holds]
         asked = time.monotonic()
         visibility_s = ceil(visibility_ms / 1000)
-        outcomes = await extend(
-            self._client, [each.address for each in copies], visibility_s
-        )
+        outcomes = await extend(self._client, [each.address for each in copies], visibility_s)
         for (at, hold), outcome in zip(holds, outcomes, strict=True):
             if outcome is None:
                 hold.received.until = asked + visibility_s

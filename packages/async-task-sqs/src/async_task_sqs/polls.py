@@ -121,9 +121,7 @@ class Polls:
         for each in mine:
             self._arrived.remove(each)
         stale = [
-            each
-            for at, each in mine
-            if at < call.began or each.visibility_s != call.visibility_s
+            each for at, each in mine if at < call.began or each.visibility_s != call.visibility_s
         ]
         if stale:
             try:

@@ -36,7 +36,7 @@ class Received:
         crashes: How many of its leases expired.
         expired: It came too late.
         visibility_s: How long it was asked for.
-        until: When it is given to others, by `time.monotonic`; a reply's time later than SQS thinks.
+        until: When it is given to others, by `time.monotonic`; SQS may think a reply's time less.
     """
 
     queue: str
@@ -91,9 +91,7 @@ async def receive(
     ]
 
 
-async def send_on(
-    client: SqsClient, sender: Sender, received: list[Received]
-) -> list[Received]:
+async def send_on(client: SqsClient, sender: Sender, received: list[Received]) -> list[Received]:
     """Return what is to be handed out; send the rest on, to wait longer.
 
     Not handed out, and so not charged with a delivery: a message whose delay is longer than one

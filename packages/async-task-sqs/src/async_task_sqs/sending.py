@@ -43,9 +43,7 @@ class Sender:
         self._max_bytes = max_bytes
         self._hop_s = hop_s
 
-    async def send(
-        self, client: SqsClient, parcels: Sequence[Parcel]
-    ) -> list[DriverError | None]:
+    async def send(self, client: SqsClient, parcels: Sequence[Parcel]) -> list[DriverError | None]:
         """Send copies, in calls of ten that all go at once; raises no `DriverError`.
 
         Returns:

@@ -64,9 +64,7 @@ class Store:
             if not came and (patience_s or not await self.count(url)):
                 return deleted
             patience_s = 0 if came else 1
-            outcomes = await delete(
-                self.client, [each.address for each in came]
-            )
+            outcomes = await delete(self.client, [each.address for each in came])
             raise_first(outcomes)
             deleted += len(came)
 
