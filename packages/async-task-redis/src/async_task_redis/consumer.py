@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 RECLAIM_LIMIT: Final = 100
 """Most expired leases that one call returns to one queue; they take about a millisecond."""
 
+MAX_LEASES: Final = 1000
+"""Most messages of one call, as declared: Lua takes no more than a few thousand arguments."""
+
 
 def leasing(
     queues: Sequence[QueueKeys],
@@ -123,7 +126,8 @@ class RedisConsumer:
         leases: list[Lease] = []
         soonest = -1
         for group in self._client.groups(queues):
-            call = leasing(group, lease_id, limit - len(leases), visibility_ms)
+            wanted = min(limit - len(leases), MAX_LEASES)
+            call = leasing(group, lease_id, wanted, visibility_ms)
             try:
                 reply = await run_one(self._client, group[0], call)
             except DriverError:
@@ -131,7 +135,7 @@ class RedisConsumer:
                     return leases, -1
                 raise
             leases += leased(reply, group, lease_id)
-            if len(leases) >= limit:
+            if len(leases) >= min(limit, MAX_LEASES):
                 break
             if reply[1] >= 0:
                 soonest = reply[1] if soonest < 0 else min(soonest, reply[1])

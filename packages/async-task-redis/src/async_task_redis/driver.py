@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 _BATCH: Final = 1000
 """Most messages of one script, which keeps everybody else waiting for one or two milliseconds."""
 
+_QUEUES: Final = 100
+"""Most queues of one script, for the same reason."""
+
 _CALL_BYTES: Final = 16 << 20
 """About how much one script is sent: Redis refuses 1 GiB, and serves nobody else meanwhile."""
 
@@ -167,14 +170,12 @@ class RedisDriver(BaseDriver):
                 self._client, self._keys.elsewhere, self._registering(sorted(self._registered))
             )
         queues = await self._store.queues()
-        await run_all(
-            self._client,
-            [
-                (group[0], leasing(group, b"", 0, 0, most_reclaimed=_BATCH))
-                for group in self._client.groups(queues)
-                if group
-            ],
-        )
+        calls = [
+            (group[0], leasing(group, b"", 0, 0, most_reclaimed=_BATCH))
+            for at in range(0, len(queues), _QUEUES)
+            for group in self._client.groups(queues[at : at + _QUEUES])
+        ]
+        await run_all(self._client, calls)
 
     async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
         """Count queues; costs the same however long they are."""
