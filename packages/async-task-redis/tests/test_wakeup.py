@@ -35,11 +35,11 @@ def message(queue: str = "q", **more: Any) -> Message:
     return Message(os.urandom(16), queue, b"body", **more)
 
 
-async def take(consumer: Consumer) -> list[Lease]:
+async def take(consumer: Consumer, queues: tuple[str, ...] = ("q", "other")) -> list[Lease]:
     """Wait for a message."""
     return list(
         await consumer.lease(
-            ("q", "other"),
+            queues,
             1,
             wait_ms=FOREVER_MS,
             lease_id=os.urandom(16),
@@ -48,9 +48,11 @@ async def take(consumer: Consumer) -> list[Lease]:
     )
 
 
-async def waiting(driver: RedisDriver, consumer: Consumer) -> asyncio.Task[list[Lease]]:
+async def waiting(
+    driver: RedisDriver, consumer: Consumer, queues: tuple[str, ...] = ("q", "other")
+) -> asyncio.Task[list[Lease]]:
     """Begin to wait for messages; return once it really does."""
-    task = asyncio.create_task(take(consumer))
+    task = asyncio.create_task(take(consumer, queues))
     for _ in range(20):  # its first look, and its first listening, are before these pings
         await driver.ping()
     assert not task.done()
@@ -63,6 +65,18 @@ async def test_a_new_message_wakes(server: RedisServer, opened: Opened) -> None:
             task = await waiting(driver, consumer)
             await driver.enqueue([message(queue)])
             assert [each.queue for each in await task] == [queue]
+
+
+async def test_calls_that_wait_for_different_queues_do_not_block_each_other(
+    server: RedisServer, opened: Opened
+) -> None:
+    async with opened(server.url) as driver, driver.consumer(OPTIONS) as consumer:
+        both = await waiting(driver, consumer)
+        one = await waiting(driver, consumer, ("other",))
+        await driver.enqueue([message("q")])
+        assert [each.queue for each in await both] == ["q"]
+        await driver.enqueue([message("other")])
+        assert [each.queue for each in await one] == ["other"]
 
 
 async def test_what_is_due_soon_wakes_in_time(server: RedisServer, opened: Opened) -> None:
@@ -111,9 +125,12 @@ async def test_hints_reach_every_node_of_a_cluster(opened: Opened) -> None:
     with redis_cluster() as nodes:
         async with opened(nodes[0].url, cluster=True) as driver:
             await result_wakes(driver)
-            async with driver.consumer(OPTIONS) as consumer:
-                for queue in ("q", "other", "q"):
-                    task = await waiting(driver, consumer)
+            # More queues than nodes, so that some share one.
+            queues = tuple(f"queue-{number}" for number in range(5))
+            options = ConsumerOptions(queues=queues, max_leases=10)
+            async with driver.consumer(options) as consumer:
+                for queue in queues:
+                    task = await waiting(driver, consumer, queues)
                     await driver.enqueue([message(queue)])
                     assert [each.queue for each in await task] == [queue]
 
