@@ -85,7 +85,7 @@ async def _sqlite(url: str, fuse: Fuse) -> AsyncIterator[tuple[Any, Any]]:
 
 @asynccontextmanager
 async def _postgres(url: str, fuse: Fuse) -> AsyncIterator[tuple[Any, Any]]:
-    class Fused(asyncpg.Connection):  # type: ignore[misc]
+    class Fused(asyncpg.Connection):
         async def fetch(self, query: str, *args: Any, **kwargs: Any) -> Any:
             if query.lstrip().startswith("DELETE"):
                 fuse.touch()
