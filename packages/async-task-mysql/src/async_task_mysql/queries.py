@@ -41,6 +41,7 @@ _KEYS = """JSON_TABLE(@items, '$[*]' COLUMNS (
     place FOR ORDINALITY, id CHAR(32) PATH '$[0]', lease_id CHAR(32) PATH '$[1]'
 )) AS s"""
 _BY_ID = "{queue} AS m FORCE INDEX (PRIMARY)"
+_DEAD_BY_ID = "{dead} AS d FORCE INDEX (PRIMARY)"
 _CURRENT = f"{_BY_ID} ON m.id = UNHEX(s.id) AND m.lease_id = UNHEX(s.lease_id)"
 # MySQL cannot lock a JSON_TABLE, so must be told what to lock, and MariaDB cannot be told.
 _LOCKED = "FOR UPDATE /*!80000 OF m */"
@@ -68,8 +69,8 @@ class Queries:
         self.insert_new = script(f"{insert} :rows ON DUPLICATE KEY UPDATE id = id")
         self.row = script("(:id, :queue, :priority, @now + :delay, @now + :expiry, :body, '')")
         self.unbury = script(
-            "SELECT id FROM {dead} WHERE id IN (:ids)",
-            f"""DELETE m FROM {{dead}} AS d STRAIGHT_JOIN {_BY_ID} USING (id)
+            f"SELECT d.id FROM {_DEAD_BY_ID} WHERE d.id IN (:ids)",
+            f"""DELETE m FROM {_DEAD_BY_ID} STRAIGHT_JOIN {_BY_ID} USING (id)
             WHERE d.id IN (:ids)""",
         )
 
@@ -199,11 +200,11 @@ class Queries:
             WHERE d.queue = :queue AND d.id > :after ORDER BY d.id LIMIT :limit"""
         )
         self.get_dead = script(
-            f"SELECT {_DEAD_LETTER} FROM {{dead}} AS d WHERE d.id IN (:ids) AND d.queue = :queue"
+            f"SELECT {_DEAD_LETTER} FROM {_DEAD_BY_ID} WHERE d.id IN (:ids) AND d.queue = :queue"
         )
-        states = """JSON_TABLE(@items, '$[*]' COLUMNS (
+        states = f"""JSON_TABLE(@items, '$[*]' COLUMNS (
             id CHAR(32) PATH '$[0]', state TEXT PATH '$[1]'
-        )) AS s STRAIGHT_JOIN {dead} AS d FORCE INDEX (PRIMARY)
+        )) AS s STRAIGHT_JOIN {_DEAD_BY_ID}
             ON d.id = UNHEX(s.id) AND d.queue = :queue"""
         self.requeue = script(
             _CLOCK,
@@ -214,25 +215,33 @@ class Queries:
             ON DUPLICATE KEY UPDATE {{queue}}.id = {{queue}}.id""",
             f"DELETE d FROM {states}",
         )
-        self.purge_dead = script("DELETE FROM {dead} WHERE queue = :queue LIMIT :limit")
+        self.purge_dead = script(
+            f"""DELETE d FROM (
+                SELECT id FROM {{dead}} FORCE INDEX (listed) WHERE queue = :queue
+                LIMIT :limit FOR UPDATE SKIP LOCKED
+            ) AS listed STRAIGHT_JOIN {_DEAD_BY_ID} USING (id)"""
+        )
         self.purge_dead_ids = script(
-            "DELETE d FROM {dead} AS d FORCE INDEX (PRIMARY) "
-            "WHERE d.id IN (:ids) AND d.queue = :queue"
+            f"DELETE d FROM {_DEAD_BY_ID} WHERE d.id IN (:ids) AND d.queue = :queue"
         )
 
-        # Control. A seek per id, and one per queue that holds something.
+        # Control. A seek per id. `cancel` takes `:items` of ids too, and locks what it finds.
         state = "IF(m.lease_ends_at, 'leased', IF(m.due_at <= @now, 'ready', 'delayed'))"
-        found = f"SELECT m.id, {state} FROM {_BY_ID} WHERE m.id IN (:ids)"
-        dead = "SELECT d.id, 'dead' FROM {dead} AS d WHERE d.id IN (:ids)"
-        self.status = script(_CLOCK, found, dead)
-        self.cancel = script(
-            _CLOCK,
-            f"{found} ORDER BY m.id FOR UPDATE",
-            dead,
-            f"DELETE m FROM {_BY_ID} WHERE m.id IN (:ids) AND m.lease_ends_at IS NULL",
-            f"""UPDATE {_BY_ID} SET m.cancelled = TRUE
-            WHERE m.id IN (:ids) AND m.lease_ends_at IS NOT NULL""",
+        dead = f"SELECT d.id, 'dead' FROM {_DEAD_BY_ID} WHERE d.id IN (:ids)"
+        self.status = script(
+            _CLOCK, f"SELECT m.id, {state} FROM {_BY_ID} WHERE m.id IN (:ids)", dead
         )
+        these = f"{_KEYS} STRAIGHT_JOIN {_BY_ID} ON m.id = UNHEX(s.id)"
+        self.cancel = script(
+            "SET @items = :items",
+            _CLOCK,
+            f"SELECT m.id, {state} FROM {these} {_LOCKED}",
+            dead,
+            f"DELETE m FROM {these} WHERE m.lease_ends_at IS NULL",
+            f"UPDATE {these} SET m.cancelled = TRUE WHERE m.lease_ends_at IS NOT NULL",
+        )
+
+        # Queues. A step per queue that holds something.
         self.queue_names = script(
             "SELECT name FROM {queues} UNION SELECT DISTINCT queue FROM {queue} "
             "UNION SELECT DISTINCT queue FROM {dead}"
@@ -252,7 +261,8 @@ class Queries:
         )
         self.result_row = script("(:id, @now + :ttl, :body)")
         self.get_results = script(
-            f"SELECT id, body FROM {{results}} WHERE id IN (:ids) AND expires_at > {NOW}"
+            f"""SELECT id, body FROM {{results}} FORCE INDEX (PRIMARY)
+            WHERE id IN (:ids) AND expires_at > {NOW}"""
         )
         self.drop_outlived = script(
             f"""DELETE r FROM (
