@@ -73,12 +73,13 @@ class Wire(asyncio.Protocol):
 
     @property
     def lost(self) -> bool:
-        """Whether it has ended; it does not come back."""
-        return self._lost is not None
+        """Whether it has ended, or is about to; it does not come back."""
+        closing = self._transport is not None and self._transport.is_closing()
+        return closing or self._lost is not None
 
     def when_lost(self, callback: Callable[[], None]) -> None:
         """Have `callback` called once, when the connection has ended; at once if it has."""
-        if self.lost:
+        if self._lost is not None:
             callback()
         else:
             self._on_lost = callback
