@@ -225,7 +225,7 @@ async def test_kinds_of_servers_are_not_mixed_up(server: RedisServer, opened: Op
     with pytest.raises(ConfigurationError, match="redis_cluster=False"):
         async with opened(server.url, cluster=True):
             pass
-    with RedisServer("--cluster-enabled", "yes") as node:
+    with redis_cluster(1) as [node]:
         opening = opened(node.url)
         with pytest.raises(ConfigurationError, match="redis_cluster=True"):
             await opening.__aenter__()

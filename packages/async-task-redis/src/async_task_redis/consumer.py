@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
-from async_task.spi.errors import DriverError
+from async_task.spi.errors import DriverError, OutcomeUnknownError
 from async_task.spi.reclaim import CAP_MS
 
 from async_task_redis.client import run_all, run_one
@@ -130,8 +130,10 @@ class RedisConsumer:
             call = leasing(group, lease_id, wanted, visibility_ms)
             try:
                 reply = await run_one(self._client, group[0], call)
+            except OutcomeUnknownError:
+                raise  # `recover` finds these too
             except DriverError:
-                if leases:  # of other nodes: certain, and ours
+                if leases:  # of other nodes
                     return leases, -1
                 raise
             leases += leased(reply, group, lease_id)
