@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from async_task.testing.servers.base import LocalServer, shared
 from workspace import MEMBERS, META, uv
+
+
+@pytest.fixture(scope="session")
+def url_of() -> Iterator[Callable[[type[LocalServer]], str]]:
+    """Return a function that says where a server of some kind is, started on first use."""
+    with ExitStack() as stack:
+        yield functools.cache(lambda kind: stack.enter_context(shared(kind)))
 
 
 @pytest.fixture(scope="session")

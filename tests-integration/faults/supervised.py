@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from async_task import task
+from async_task import Task, task
 
 from faults import app
 from faults.history import Kind
@@ -28,6 +28,23 @@ def hold_child(gate: str, pids: str) -> None:
     while not Path(gate).exists():
         time.sleep(0.02)
     app.record(Kind.DONE)
+
+
+class LastChance(Task[None], name="faults.last_chance"):
+    """Holds its only run at a gate, then fails."""
+
+    max_retries = 0
+
+    def __init__(self, gate: str) -> None:
+        self.gate = gate
+
+    async def handle(self) -> None:
+        with app.recorded():
+            await app.opened(self.gate)
+            raise ValueError("the only run failed")
+
+    async def failed(self, exception: Exception) -> None:
+        app.record(Kind.MOURNED)
 
 
 @task(name="faults.block_at_gate")

@@ -165,13 +165,13 @@ class Fleet:
         self._all: list[WorkerProcess] = []
         self._logs: list[Path] = []
 
-    def mend(self) -> int:
+    def mend(self, **options: Any) -> int:
         """Replace workers that have died, as a supervisor would; return how many there were."""
         dead = [worker for worker in self._all if worker.exit_code is not None]
         for worker in dead:
             self._history.record(Kind.KILLED, pid=worker.pid)
             self._all.remove(worker)
-            self.start()
+            self.start(**options)
         return len(dead)
 
     @property

@@ -60,7 +60,19 @@ def test_counting_queues(shell: Shell, quick_start: str) -> None:
     assert row.split()[:5] == ["default", "10", "0", "0", "0"]
     found = shell.run("queues", "low", "default", "--json").json
     assert [(q["queue"], q["ready"]) for q in found] == [("low", 0), ("default", 10)]
-    assert set(found[0]) == {"queue", "ready", "delayed", "leased", "dead", "oldest_ready_ms"}
+    assert set(found[0]) == {"queue", "ready", "delayed", "leased", "dead", "oldest_ready_ms", "paused"}
+
+
+def test_pausing_and_resuming_queues(shell: Shell, quick_start: str) -> None:
+    shell.write("main.py", quick_start)
+    shell.python("main.py")
+    assert shell.run("pause", "default", "low").out == "paused: default, low\n"
+    assert shell.run("queues").out.splitlines()[1].endswith("  paused")
+    assert shell.run("worker", "--stop-when-empty").out == ""
+    assert shell.run("resume", "default", "--json").json == {"resumed": ["default"]}
+    states = {q["queue"]: q["paused"] for q in shell.run("queues", "--json").json}
+    assert states == {"default": False, "low": True}
+    assert len(shell.run("worker", "--stop-when-empty").out.splitlines()) == 10
 
 
 def verdicts(document: dict[str, Any]) -> dict[str, str]:

@@ -103,6 +103,18 @@ if os.fstat(lives).st_size < 5:
     assert loop.time() - began >= 1.5
 
 
+@pytest.mark.anyio
+async def test_a_worker_that_had_stopped_when_it_is_told_to_is_no_failure() -> None:
+    source = """
+import os, signal, time
+os.write(int(os.environ["ASYNC_TASK_SUPERVISED"]), b"R")
+os.kill(os.getppid(), signal.SIGTERM)
+time.sleep(60)
+"""
+    supervisor = Supervisor([sys.executable, "-c", source], 1, grace_s=60, limits=Limits())
+    assert await supervisor.run() == 0
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -173,3 +174,33 @@ async def test_signals_to_the_whole_group_end_no_child(
     handle = await tasks.signalled.dispatch()
     await work(1)
     assert await handle.result(5) == 1
+
+
+SCRIPT = """
+import asyncio
+from async_task import Worker, get_dispatcher, set_global_config, task
+
+set_global_config(driver="memory")
+
+@task(process=True, result_ttl=60)
+def double(n: int) -> int:
+    return 2 * n
+
+async def main():
+    handle = await double.dispatch(21)
+    await Worker(get_dispatcher().driver, max_tasks=1, stop_when_empty=True).start()
+    print(await handle.result(30))
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_a_script_in_a_folder_below_finds_its_tasks(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "doubling.py").write_text(SCRIPT)
+    ran = subprocess.run(
+        [sys.executable, "jobs/doubling.py"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "42\n", "")

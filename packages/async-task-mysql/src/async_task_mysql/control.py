@@ -43,7 +43,11 @@ class MysqlControl:
         store = self._store()
         if not ids:
             return []
-        outcomes = await store.connections.write(store.queries.cancel(ids=listed(sorted(set(ids)))))
+        wanted = sorted(set(ids))
+        items = ",".join(f'["{i.hex()}"]' for i in wanted)
+        [_, *outcomes] = await store.connections.write(
+            store.queries.cancel(items=f"[{items}]", ids=listed(wanted))
+        )
         return _states(outcomes, ids)
 
     async def pause(self, queue: str) -> None:

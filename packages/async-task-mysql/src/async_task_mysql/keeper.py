@@ -34,7 +34,9 @@ class MysqlKeeper:
             return ()
         *_, current = await self._connections.write(
             self._queries.extend(
-                items=f"[{','.join(keys(leases))}]", visibility=visibility_ms * 1000
+                items=f"[{','.join(keys(leases))}]",
+                limit=len(leases),
+                visibility=visibility_ms * 1000,
             )
         )
         answers = [Extension.LOST] * len(leases)

@@ -3,8 +3,10 @@
 
 Tables: see `migrations/`; names in braces are filled in, `:places` take values. Many keys travel as
 one JSON array, `:items`, of arrays of columns: the one way to a table of values that MySQL and
-MariaDB share. Ids and bytes are hexadecimal there, places count from 1, and `STRAIGHT_JOIN` makes
-it one seek per row, in their order, whatever the statistics say.
+MariaDB share. Ids and bytes are hexadecimal there, places count from 1, and `STRAIGHT_JOIN` with
+`FORCE INDEX` makes it one seek per row, in their order, whatever the statistics say: a scan, which
+is a good plan for a small table, would wait for every locked row of it. A `LIMIT` in a derived
+table keeps the server from merging it into the statement, which would lock without skipping.
 
 Durations are microseconds. `@now` is the server's clock at the beginning of a script.
 
@@ -38,7 +40,9 @@ _DEAD_LETTER = """d.id, d.queue, d.body, d.reason, d.state, d.priority, d.delive
 _KEYS = """JSON_TABLE(@items, '$[*]' COLUMNS (
     place FOR ORDINALITY, id CHAR(32) PATH '$[0]', lease_id CHAR(32) PATH '$[1]'
 )) AS s"""
-_CURRENT = "{queue} AS m ON m.id = UNHEX(s.id) AND m.lease_id = UNHEX(s.lease_id)"
+_BY_ID = "{queue} AS m FORCE INDEX (PRIMARY)"
+_DEAD_BY_ID = "{dead} AS d FORCE INDEX (PRIMARY)"
+_CURRENT = f"{_BY_ID} ON m.id = UNHEX(s.id) AND m.lease_id = UNHEX(s.lease_id)"
 # MySQL cannot lock a JSON_TABLE, so must be told what to lock, and MariaDB cannot be told.
 _LOCKED = "FOR UPDATE /*!80000 OF m */"
 
@@ -65,8 +69,9 @@ class Queries:
         self.insert_new = script(f"{insert} :rows ON DUPLICATE KEY UPDATE id = id")
         self.row = script("(:id, :queue, :priority, @now + :delay, @now + :expiry, :body, '')")
         self.unbury = script(
-            "SELECT id FROM {dead} WHERE id IN (:ids)",
-            "DELETE m FROM {dead} AS d STRAIGHT_JOIN {queue} AS m USING (id) WHERE d.id IN (:ids)",
+            f"SELECT d.id FROM {_DEAD_BY_ID} WHERE d.id IN (:ids)",
+            f"""DELETE m FROM {_DEAD_BY_ID} STRAIGHT_JOIN {_BY_ID} USING (id)
+            WHERE d.id IN (:ids)""",
         )
 
         # Lease: arms, how many, lease id, visibility. A seek per arm and a step per message taken,
@@ -75,7 +80,7 @@ class Queries:
         self.take = script(
             _CLOCK,
             "SET @until = @now + :visibility",
-            """UPDATE (:arms LIMIT :limit) AS taken STRAIGHT_JOIN {queue} AS m USING (id)
+            f"""UPDATE (:arms LIMIT :limit) AS taken STRAIGHT_JOIN {_BY_ID} USING (id)
             SET m.lease_id = :lease_id, m.lease_ends_at = @until, m.deliveries = m.deliveries + 1
             """,
             f"""SELECT {_LEASE} FROM {{queue}} AS m
@@ -110,10 +115,10 @@ class Queries:
         # Make messages whose lease expired wait again, or drop them if they were cancelled: how
         # many at most. The last count is of those that wait again. The delay is that of
         # `async_task.spi.reclaim`, drawn for each row.
-        expired = """(
-            SELECT id, cancelled FROM {queue} FORCE INDEX (leased)
+        expired = f"""(
+            SELECT id, cancelled FROM {{queue}} FORCE INDEX (leased)
             WHERE lease_ends_at <= @now ORDER BY lease_ends_at LIMIT :limit FOR UPDATE SKIP LOCKED
-        ) AS expired STRAIGHT_JOIN {queue} AS m USING (id)"""
+        ) AS expired STRAIGHT_JOIN {_BY_ID} USING (id)"""
         self.reclaim = script(
             _CLOCK,
             f"DELETE m FROM {expired} WHERE expired.cancelled",
@@ -154,15 +159,17 @@ class Queries:
             WHERE s.kind = 'back'""",
         )
 
-        # Extend leases: `:items` of ids and lease ids, visibility. The last outcome has the place,
-        # whether it was extended, and whether it is cancelled, of each that is current; what is
-        # locked is skipped.
+        # Extend leases: `:items` of ids and lease ids, how many, visibility. The last outcome has,
+        # of each that is current, the place, whether it was extended, and whether it is cancelled;
+        # what is locked is skipped.
         self.extend = script(
             "SET @items = :items",
             f"SET @until = {NOW} + :visibility",
             f"""UPDATE (
-                SELECT m.id FROM {_KEYS} STRAIGHT_JOIN {_CURRENT} {_LOCKED} SKIP LOCKED
-            ) AS free STRAIGHT_JOIN {{queue}} AS m USING (id) SET m.lease_ends_at = @until""",
+                SELECT m.id FROM {_KEYS} STRAIGHT_JOIN {_CURRENT}
+                LIMIT :limit {_LOCKED} SKIP LOCKED
+            ) AS free STRAIGHT_JOIN {_BY_ID} USING (id)
+            SET m.lease_ends_at = @until""",
             f"""SELECT s.place, m.lease_ends_at = @until, m.cancelled
             FROM {_KEYS} STRAIGHT_JOIN {_CURRENT}""",
         )
@@ -181,10 +188,10 @@ class Queries:
 
         # Delete what waits in a queue and nobody is taking: its name, how many at most.
         self.purge = script(
-            """DELETE m FROM (
-                SELECT id FROM {queue} FORCE INDEX (ready) WHERE queue = :queue AND level >= 0
+            f"""DELETE m FROM (
+                SELECT id FROM {{queue}} FORCE INDEX (ready) WHERE queue = :queue AND level >= 0
                 LIMIT :limit FOR UPDATE SKIP LOCKED
-            ) AS waiting STRAIGHT_JOIN {queue} AS m USING (id)"""
+            ) AS waiting STRAIGHT_JOIN {_BY_ID} USING (id)"""
         )
 
         # Dead letters. A seek per page or id.
@@ -193,11 +200,12 @@ class Queries:
             WHERE d.queue = :queue AND d.id > :after ORDER BY d.id LIMIT :limit"""
         )
         self.get_dead = script(
-            f"SELECT {_DEAD_LETTER} FROM {{dead}} AS d WHERE d.id IN (:ids) AND d.queue = :queue"
+            f"SELECT {_DEAD_LETTER} FROM {_DEAD_BY_ID} WHERE d.id IN (:ids) AND d.queue = :queue"
         )
-        states = """JSON_TABLE(@items, '$[*]' COLUMNS (
+        states = f"""JSON_TABLE(@items, '$[*]' COLUMNS (
             id CHAR(32) PATH '$[0]', state TEXT PATH '$[1]'
-        )) AS s STRAIGHT_JOIN {dead} AS d ON d.id = UNHEX(s.id) AND d.queue = :queue"""
+        )) AS s STRAIGHT_JOIN {_DEAD_BY_ID}
+            ON d.id = UNHEX(s.id) AND d.queue = :queue"""
         self.requeue = script(
             _CLOCK,
             "SET @items = :items",
@@ -207,21 +215,33 @@ class Queries:
             ON DUPLICATE KEY UPDATE {{queue}}.id = {{queue}}.id""",
             f"DELETE d FROM {states}",
         )
-        self.purge_dead = script("DELETE FROM {dead} WHERE queue = :queue LIMIT :limit")
-        self.purge_dead_ids = script("DELETE FROM {dead} WHERE id IN (:ids) AND queue = :queue")
-
-        # Control. A seek per id, and one per queue that holds something.
-        state = "IF(m.lease_ends_at, 'leased', IF(m.due_at <= @now, 'ready', 'delayed'))"
-        found = f"SELECT m.id, {state} FROM {{queue}} AS m WHERE m.id IN (:ids)"
-        dead = "SELECT d.id, 'dead' FROM {dead} AS d WHERE d.id IN (:ids)"
-        self.status = script(_CLOCK, found, dead)
-        self.cancel = script(
-            _CLOCK,
-            f"{found} ORDER BY m.id FOR UPDATE",
-            dead,
-            "DELETE FROM {queue} WHERE id IN (:ids) AND lease_ends_at IS NULL",
-            "UPDATE {queue} SET cancelled = TRUE WHERE id IN (:ids) AND lease_ends_at IS NOT NULL",
+        self.purge_dead = script(
+            f"""DELETE d FROM (
+                SELECT id FROM {{dead}} FORCE INDEX (listed) WHERE queue = :queue
+                LIMIT :limit FOR UPDATE SKIP LOCKED
+            ) AS listed STRAIGHT_JOIN {_DEAD_BY_ID} USING (id)"""
         )
+        self.purge_dead_ids = script(
+            f"DELETE d FROM {_DEAD_BY_ID} WHERE d.id IN (:ids) AND d.queue = :queue"
+        )
+
+        # Control. A seek per id. `cancel` takes `:items` of ids too, and locks what it finds.
+        state = "IF(m.lease_ends_at, 'leased', IF(m.due_at <= @now, 'ready', 'delayed'))"
+        dead = f"SELECT d.id, 'dead' FROM {_DEAD_BY_ID} WHERE d.id IN (:ids)"
+        self.status = script(
+            _CLOCK, f"SELECT m.id, {state} FROM {_BY_ID} WHERE m.id IN (:ids)", dead
+        )
+        these = f"{_KEYS} STRAIGHT_JOIN {_BY_ID} ON m.id = UNHEX(s.id)"
+        self.cancel = script(
+            "SET @items = :items",
+            _CLOCK,
+            f"SELECT m.id, {state} FROM {these} {_LOCKED}",
+            dead,
+            f"DELETE m FROM {these} WHERE m.lease_ends_at IS NULL",
+            f"UPDATE {these} SET m.cancelled = TRUE WHERE m.lease_ends_at IS NOT NULL",
+        )
+
+        # Queues. A step per queue that holds something.
         self.queue_names = script(
             "SELECT name FROM {queues} UNION SELECT DISTINCT queue FROM {queue} "
             "UNION SELECT DISTINCT queue FROM {dead}"
@@ -241,13 +261,14 @@ class Queries:
         )
         self.result_row = script("(:id, @now + :ttl, :body)")
         self.get_results = script(
-            f"SELECT id, body FROM {{results}} WHERE id IN (:ids) AND expires_at > {NOW}"
+            f"""SELECT id, body FROM {{results}} FORCE INDEX (PRIMARY)
+            WHERE id IN (:ids) AND expires_at > {NOW}"""
         )
         self.drop_outlived = script(
             f"""DELETE r FROM (
                 SELECT id FROM {{results}} FORCE INDEX (outlived) WHERE expires_at <= {NOW}
                 ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
-            ) AS outlived STRAIGHT_JOIN {{results}} AS r USING (id)"""
+            ) AS outlived STRAIGHT_JOIN {{results}} AS r FORCE INDEX (PRIMARY) USING (id)"""
         )
 
     def take_arms(self, queues: Sequence[str], levels: Iterable[int], limit: int) -> Sql:

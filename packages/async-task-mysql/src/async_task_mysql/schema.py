@@ -83,7 +83,7 @@ class MysqlMigrations:
         parts = [self._names.fill(_VERSIONS)]
         for name, script in self._scripts.items():
             parts += [script, self._names.fill(_RECORD % name)]
-        return "\n".join(f"{part.strip().removesuffix(';')};\n" for part in parts)
+        return "\n".join(f"{part.strip().removesuffix(';')};\n" for part in (*parts, "COMMIT"))
 
     async def _pending(self, client: Client) -> list[str]:
         try:

@@ -22,6 +22,7 @@ from async_task_postgres.results import PostgresResults
 from async_task_postgres.schema import PostgresMigrations
 from async_task_postgres.server import Server
 from async_task_postgres.store import Store
+from async_task_postgres.transactions import PostgresTransactions
 from async_task_postgres.wakeup import MESSAGES, Wakeup
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class PostgresDriver(BaseDriver):
         self._lanes: list[Connections] = []
         self._migrations = PostgresMigrations(self._server, self._names)
         self.migrations = self._migrations
+        self.transactions = PostgresTransactions(self._names)
         self.dead_letters = PostgresDeadLetters(self._store)
         self.results = PostgresResults(self._store)
         self.control = PostgresControl(self._store)

@@ -6,7 +6,7 @@ from async_task.spi.capabilities import Capabilities, Delay, Facet
 from async_task.spi.plugin import DriverInfo, hookimpl
 
 CAPABILITIES = Capabilities(
-    facets=frozenset({Facet.DEAD_LETTERS, Facet.RESULTS, Facet.CONTROL, Facet.MIGRATIONS}),
+    facets=frozenset(Facet),
     # One call is one statement, and its rows stay locked until it ends: 1,000 messages take about
     # 10 ms, short enough for a busy server and for `op_timeout`.
     max_batch=1000,

@@ -88,9 +88,15 @@ class PostgresMigrations:
     async def _make_versions(self, connection: Connection) -> None:
         if await connection.fetchval(_EXISTS, self._names.schema):
             return
-        # Another process may make it meanwhile, which IF NOT EXISTS does not see.
-        with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
-            await connection.execute(self._names.fill(_VERSIONS))
+        try:
+            # Another process may make it meanwhile, which IF NOT EXISTS does not see.
+            with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+                await connection.execute(self._names.fill(_VERSIONS))
+        except asyncpg.InvalidSchemaNameError as error:
+            raise ConfigurationError(
+                f"{self._server.place}: {error}; create that schema, name one in "
+                "postgres_queue_table and postgres_dead_letter_table, or correct search_path"
+            ) from error
 
     async def _apply(self, connection: Connection) -> list[str]:
         async with connection.transaction(isolation="read_committed"):

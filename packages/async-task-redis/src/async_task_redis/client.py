@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from async_task.spi.errors import DriverError
+from async_task.spi.errors import DriverError, OutcomeUnknownError
 
 from async_task_redis.connection import Connection
 from async_task_redis.failures import MOVED_ON, refused
@@ -60,14 +60,22 @@ class Client(Protocol):
 async def run_all(
     client: Client, calls: Sequence[tuple[QueueKeys, Command]], *, wait_s: float = 0
 ) -> list[Reply]:
-    """Send commands and return their replies; raise the first error."""
+    """Send commands and return their replies.
+
+    Raises:
+        OutcomeUnknownError: Of some the outcome is unknown, or some were carried out and others
+            might be if all were repeated.
+        DriverError: None was carried out.
+    """
     if not calls:
         return []
     replies = await client.run(calls, wait_s=wait_s)
-    for reply in replies:
-        if isinstance(reply, DriverError):
-            raise reply
-    return replies
+    errors = [reply for reply in replies if isinstance(reply, DriverError)]
+    if not errors:
+        return replies
+    if len(errors) < len(replies) and errors[0].retryable:
+        raise OutcomeUnknownError(f"a part of the call was carried out: {errors[0]}") from errors[0]
+    raise next((error for error in errors if isinstance(error, OutcomeUnknownError)), errors[0])
 
 
 async def run_one(client: Client, keys: QueueKeys, command: Command, *, wait_s: float = 0) -> Reply:

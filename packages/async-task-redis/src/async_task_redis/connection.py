@@ -123,7 +123,7 @@ class Connection:
         except BaseException:
             self._slots.give_back()
             raise
-        wire.on_lost = self._slots.give_back
+        wire.when_lost(self._slots.give_back)
         self._wire = wire
         return wire
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Final
 
-from async_task.spi.errors import DriverError
+from async_task.spi.errors import DriverError, OutcomeUnknownError
 from async_task.spi.reclaim import CAP_MS
 
 from async_task_redis.client import run_all, run_one
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 RECLAIM_LIMIT: Final = 100
 """Most expired leases that one call returns to one queue; they take about a millisecond."""
+
+MAX_LEASES: Final = 1000
+"""Most messages of one call, as declared: Lua takes no more than a few thousand arguments."""
 
 
 def leasing(
@@ -123,15 +126,18 @@ class RedisConsumer:
         leases: list[Lease] = []
         soonest = -1
         for group in self._client.groups(queues):
-            call = leasing(group, lease_id, limit - len(leases), visibility_ms)
+            wanted = min(limit - len(leases), MAX_LEASES)
+            call = leasing(group, lease_id, wanted, visibility_ms)
             try:
                 reply = await run_one(self._client, group[0], call)
+            except OutcomeUnknownError:
+                raise  # `recover` finds these too
             except DriverError:
-                if leases:  # of other nodes: certain, and ours
+                if leases:  # of other nodes
                     return leases, -1
                 raise
             leases += leased(reply, group, lease_id)
-            if len(leases) >= limit:
+            if len(leases) >= min(limit, MAX_LEASES):
                 break
             if reply[1] >= 0:
                 soonest = reply[1] if soonest < 0 else min(soonest, reply[1])

@@ -9,10 +9,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from async_task.spi.errors import ConfigurationError, ConnectionLostError, DriverError
+from async_task.spi.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    DriverError,
+    OutcomeUnknownError,
+)
 
 from async_task_redis.failures import refused
-from async_task_redis.wire import Command, Reply, ReplyError, Wire
+from async_task_redis.wire import Command, ReplyError, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,6 +54,11 @@ async def dial(address: Address, deadline: float) -> Wire:
             wire = await _connect(address, name, deadline)
     except TimeoutError:
         raise ConnectionLostError(f"{name} cannot be reached: no answer in time") from None
+    except ssl.SSLCertVerificationError as error:
+        raise ConfigurationError(
+            f"{name}: its certificate is not trusted ({error.verify_message}); name its authority "
+            "in redis_url by ssl_ca_certs=/path/to/ca.pem"
+        ) from error
     except OSError as error:
         raise ConnectionLostError(f"{name} cannot be reached: {error}") from error
     try:
@@ -152,7 +162,10 @@ async def _introduce(wire: Wire, address: Address, name: str, deadline: float) -
     if address.db:
         commands.append(("SELECT", address.db))
     commands.append(("PING",))
-    replies: list[Reply] = await wire.call(commands, deadline=deadline)
+    try:
+        replies = await wire.call(commands, deadline=deadline)
+    except OutcomeUnknownError as error:  # of these commands; what we are here for was not sent
+        raise ConnectionLostError(f"{name} cannot be reached: {error}") from error
     for reply in replies:
         if isinstance(reply, ReplyError):
             raise refused(reply, name)

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 _BATCH: Final = 1000
 """Most messages of one script, which keeps everybody else waiting for one or two milliseconds."""
 
+_QUEUES: Final = 100
+"""Most queues of one script, for the same reason."""
+
 _CALL_BYTES: Final = 16 << 20
 """About how much one script is sent: Redis refuses 1 GiB, and serves nobody else meanwhile."""
 
@@ -63,7 +66,7 @@ class RedisDriver(BaseDriver):
         self._keys = Keys(options.namespace)
         self._slots = Slots(settings.max_connections)
         self._registered: set[str] = set()
-        self._consuming: set[Client] = set()
+        self._consuming: dict[Client, Wakeup] = {}
         self._client = self._make_client()
         self._subscription = Subscription(self._make_client(), self._op_timeout_s)
         self._store = Store(self._client, self._keys, self._op_timeout_s)
@@ -91,8 +94,11 @@ class RedisDriver(BaseDriver):
 
     async def close(self) -> None:
         """Drop all connections but the keeper's; what waits on them fails."""
-        for client in (self._client, *self._consuming):
+        while self._consuming:
+            client, wakeup = self._consuming.popitem()
             await client.close()
+            await wakeup.close()
+        await self._client.close()
         await self._subscription.close()
 
     async def ping(self) -> None:
@@ -132,20 +138,17 @@ class RedisDriver(BaseDriver):
 
     @asynccontextmanager
     async def consumer(self, options: ConsumerOptions) -> AsyncGenerator[RedisConsumer]:
-        """Yield what takes messages, on connections of its own: one to work, one to wait."""
-        client, listening = self._make_client(), self._make_client()
-        clients = {client, listening}
-        for each in clients:
-            each.open()
-        self._consuming |= clients
-        wakeup = Wakeup(listening, client)
+        """Yield what takes messages, on connections of its own: one to work, one to listen."""
+        client = self._make_client()
+        client.open()
+        wakeup = Wakeup(self._make_client, client)
+        self._consuming[client] = wakeup
         try:
             yield RedisConsumer(client, self._keys, options.queues, wakeup)
         finally:
-            self._consuming -= clients
+            self._consuming.pop(client, None)
             await wakeup.close()
-            for each in clients:
-                await each.close()
+            await client.close()
 
     @asynccontextmanager
     async def keeper(self) -> AsyncGenerator[RedisKeeper]:
@@ -167,14 +170,12 @@ class RedisDriver(BaseDriver):
                 self._client, self._keys.elsewhere, self._registering(sorted(self._registered))
             )
         queues = await self._store.queues()
-        await run_all(
-            self._client,
-            [
-                (group[0], leasing(group, b"", 0, 0, most_reclaimed=_BATCH))
-                for group in self._client.groups(queues)
-                if group
-            ],
-        )
+        calls = [
+            (group[0], leasing(group, b"", 0, 0, most_reclaimed=_BATCH))
+            for at in range(0, len(queues), _QUEUES)
+            for group in self._client.groups(queues[at : at + _QUEUES])
+        ]
+        await run_all(self._client, calls)
 
     async def stats(self, queues: Sequence[str]) -> Sequence[QueueStats]:
         """Count queues; costs the same however long they are."""

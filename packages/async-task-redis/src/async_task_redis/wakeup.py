@@ -16,7 +16,7 @@ from async_task_redis.client import run_one
 from async_task_redis.scripts import WAKE
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from async_task_redis.client import Client
     from async_task_redis.keys import QueueKeys
@@ -60,18 +60,19 @@ class Waiter:
 
 
 class Wakeup:
-    """Listens for hints, on a connection of its own for each group of queues, while anybody waits.
+    """Listens for hints while anybody waits, on a connection for each set of queues.
 
     Args:
-        listening: Makes what listens; a call of it blocks its connection.
+        make_client: Makes a client to listen with; a call of it blocks its connection.
         client: Passes hints on.
     """
 
-    def __init__(self, listening: Client, client: Client) -> None:
-        self._listening = listening
+    def __init__(self, make_client: Callable[[], Client], client: Client) -> None:
+        self._make_client = make_client
         self._client = client
         self._waiters: set[Waiter] = set()
-        self._tasks: dict[tuple[bytes, ...], asyncio.Task[None]] = {}
+        self._tasks: dict[frozenset[bytes], asyncio.Task[None]] = {}
+        self._closed = False
 
     @contextmanager
     def waiting(self, queues: Sequence[QueueKeys]) -> Generator[Waiter]:
@@ -85,11 +86,9 @@ class Wakeup:
 
     async def wait(self, waiter: Waiter, seconds: float) -> None:
         """Wait for a hint, at most so long, and a random bit less than `POLL_S`."""
-        for group in self._listening.groups(waiter.queues):
-            names = tuple(keys.wake for keys in group)
-            task = self._tasks.get(names)
-            if task is None or task.done():
-                self._tasks[names] = asyncio.create_task(self._listen(group, names))
+        if not self._closed:
+            for group in self._client.groups(waiter.queues):
+                self._tend(group)
         # Random, so that processes that began together do not look together for ever.
         await waiter.wait(min(seconds, random.uniform(0.8, 1.0) * POLL_S))  # noqa: S311 - no secret
 
@@ -100,28 +99,37 @@ class Wakeup:
             waiter.wake()
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening; who waits looks once more."""
+        self._closed = True
         tasks = list(self._tasks.values())
-        self._tasks.clear()
         for task in tasks:
             task.cancel()
-        await self._listening.close()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for waiter in self._waiters:
+            waiter.wake()
 
-    async def _listen(self, group: Sequence[QueueKeys], names: tuple[bytes, ...]) -> None:
+    def _tend(self, group: Sequence[QueueKeys]) -> None:
+        """Have a task listen for these queues, in whatever order they come."""
+        names = frozenset(keys.wake for keys in group)
+        if names not in self._tasks:
+            task = self._tasks[names] = asyncio.create_task(self._listen(group))
+            task.add_done_callback(lambda _: self._tasks.pop(names))
+
+    async def _listen(self, group: Sequence[QueueKeys]) -> None:
         by_name = {keys.wake: keys for keys in group}
-        command: Command = ("BLPOP", *names, _LISTEN_S)
+        command: Command = ("BLPOP", *by_name, _LISTEN_S)
+        client = self._make_client()
+        client.open()
         try:
-            while self._wanted(group):
-                hint = await run_one(self._listening, group[0], command, wait_s=_LISTEN_S)
+            while any(keys in waiter.queues for waiter in self._waiters for keys in group):
+                hint = await run_one(client, group[0], command, wait_s=_LISTEN_S)
                 if hint is not None and not self._wake(by_name[hint[0]]):
                     keys = by_name[hint[0]]
                     await run_one(self._client, keys, WAKE.call((keys.wake,)))
         except DriverError:
             pass  # whoever waits looks after POLL_S and says what is wrong; then this starts anew
-
-    def _wanted(self, group: Sequence[QueueKeys]) -> bool:
-        return any(keys in waiter.queues for waiter in self._waiters for keys in group)
+        finally:
+            await client.close()
 
     def _wake(self, keys: QueueKeys) -> bool:
         waiters = [waiter for waiter in self._waiters if keys in waiter.queues]

@@ -69,13 +69,20 @@ class Wire(asyncio.Protocol):
         self._lost: str | None = None
         self.on_push: Callable[[Reply], None] | None = None
         """Takes replies that no call waits for: messages of a subscription."""
-        self.on_lost: Callable[[], None] | None = None
-        """Called once, when the connection has ended."""
+        self._on_lost: Callable[[], None] | None = None
 
     @property
     def lost(self) -> bool:
-        """Whether it has ended; it does not come back."""
-        return self._lost is not None
+        """Whether it has ended, or is about to; it does not come back."""
+        closing = self._transport is not None and self._transport.is_closing()
+        return closing or self._lost is not None
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called once, when the connection has ended; at once if it has."""
+        if self._lost is not None:
+            callback()
+        else:
+            self._on_lost = callback
 
     async def call(self, commands: Iterable[Command], *, deadline: float) -> list[Reply]:
         """Send commands in one piece and return their replies; errors are among them.
@@ -188,5 +195,5 @@ class Wire(asyncio.Protocol):
         for call in calls:
             if not call.answer.done():
                 call.answer.set_exception(OutcomeUnknownError(said))
-        if self.on_lost is not None:
-            self.on_lost()
+        if self._on_lost is not None:
+            self._on_lost()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from async_task.cli.discovery import App, discover
-from async_task.config import Config, get_global_config, set_global_config
+from async_task.config import Config, get_global_config, set_config, set_global_config
 from async_task.errors import ConfigurationError, PluginError
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class Backend:
     def config(self) -> Config:
         """Flags, on what the application's modules set, on the environment.
 
-        From then on it is the process's, so that what tasks dispatch goes where the flags say.
+        From then on it is the process's, so that it holds for what tasks dispatch. Only where these
+        go is the application's to say, if it does: a worker of `--driver redis` runs the tasks of
+        one driver of an application that may have several.
 
         Raises:
             UsageError: A flag's value cannot be.
@@ -62,8 +64,11 @@ class Backend:
         except ConfigurationError as exc:
             raise click.UsageError(str(exc), click.get_current_context(silent=True)) from exc
         _ = self.app
-        config = get_global_config().replace(**self.flags)
-        set_global_config(**config.given)
+        own = set_config()
+        config = (own or get_global_config()).replace(**self.flags)
+        choice = {} if own is None else {"driver": own.driver, "url": own.url}
+        chosen = {name: value for name, value in choice.items() if value is not None}
+        set_global_config(**(config.given | chosen if chosen else config.given))
         return config
 
     def driver(self) -> QueueDriver:

@@ -14,6 +14,8 @@ def async_task_commands() -> list[CommandInfo]:
             ("worker", "Run a worker in this process."),
             ("migrate", "Create or update the backend's schema."),
             ("queues", "Count what is in the queues."),
+            ("pause", "Have no worker take tasks of queues."),
+            ("resume", "Undo pause."),
             ("dead", "List, show, requeue or purge dead letters."),
             ("doctor", "Check configuration, backend and what it can do."),
             ("plugins", "List the installed plug-ins and drivers."),

@@ -28,14 +28,22 @@ def command(backend: Backend, names: tuple[str, ...], as_json: bool) -> None:
     OLDEST is how long the longest-waiting ready task has been due; `-` is what a backend cannot
     know.
     """
-    stats = asyncio.run(_stats(backend.driver(), names))
+    stats, paused = asyncio.run(_stats(backend.driver(), names))
     if as_json:
-        print_json([dataclasses.asdict(row) for row in stats])
+        print_json([dataclasses.asdict(row) | {"paused": row.queue in paused} for row in stats])
     elif stats:
         print_table(
-            ["queue", "ready", "delayed", "leased", "dead", "oldest"],
+            ["queue", "ready", "delayed", "leased", "dead", "oldest", ""],
             [
-                (s.queue, s.ready, s.delayed, s.leased, s.dead, span(s.oldest_ready_ms))
+                (
+                    s.queue,
+                    s.ready,
+                    s.delayed,
+                    s.leased,
+                    s.dead,
+                    span(s.oldest_ready_ms),
+                    "paused" if s.queue in paused else "",
+                )
                 for s in stats
             ],
         )
@@ -43,6 +51,9 @@ def command(backend: Backend, names: tuple[str, ...], as_json: bool) -> None:
         click.echo("there are no queues yet")
 
 
-async def _stats(driver: QueueDriver, names: Sequence[str]) -> Sequence[QueueStats]:
+async def _stats(
+    driver: QueueDriver, names: Sequence[str]
+) -> tuple[Sequence[QueueStats], Sequence[str]]:
     async with driver:
-        return await driver.stats(list(names or await driver.queues()))
+        stats = await driver.stats(list(names or await driver.queues()))
+        return stats, () if driver.driver.control is None else await driver.paused()

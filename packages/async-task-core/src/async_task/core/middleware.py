@@ -17,7 +17,7 @@ the task failed; not calling `run` skips the task.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from async_task.core.handle import TaskHandle
     from async_task.core.pending import PendingCall
 
-    Send = Callable[[PendingCall[Any]], Awaitable[TaskHandle[Any]]]
-    Run = Callable[[], Awaitable[Any]]
+Send: TypeAlias = "Callable[[PendingCall[Any]], Awaitable[TaskHandle[Any]]]"
+"""What passes a call on: to the next middleware, or to the backend."""
+Run: TypeAlias = "Callable[[], Awaitable[Any]]"
+"""What runs the task, inside of the next middleware; gives its result."""
 
 
 class Middleware:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from async_task.spi.driver import Driver
+    from async_task.spi.facets import Control
     from async_task.spi.messages import QueueStats
 
 
@@ -142,10 +143,38 @@ class QueueDriver:
         Raises:
             UnsupportedError: The backend cannot list them.
         """
+        return await (await self._control("cannot list its queues; name them")).queues()
+
+    async def _control(self, without: str) -> Control:
+        """Return the facet, connected; `without` says what cannot be done where there is none."""
         if self.driver.control is None:
-            raise self.unsupported("control", "cannot list its queues; name them")
+            raise self.unsupported("control", without)
         await self.connect()
-        return await self.driver.control.queues()
+        return self.driver.control
+
+    async def pause(self, queue: str) -> None:
+        """Have no worker take tasks of a queue until it is resumed; what runs goes on.
+
+        Raises:
+            UnsupportedError: The backend cannot pause queues.
+        """
+        await (await self._control("cannot pause queues")).pause(check_queue(queue))
+
+    async def resume(self, queue: str) -> None:
+        """Undo `pause`.
+
+        Raises:
+            UnsupportedError: The backend cannot pause queues.
+        """
+        await (await self._control("cannot pause queues")).resume(check_queue(queue))
+
+    async def paused(self) -> Sequence[str]:
+        """List the queues that are paused.
+
+        Raises:
+            UnsupportedError: The backend cannot pause queues.
+        """
+        return await (await self._control("cannot pause queues")).paused()
 
     async def purge(self, queue: str) -> int:
         """Delete the waiting and delayed tasks of a queue; returns how many."""

@@ -49,7 +49,8 @@ class Children:
     def __init__(self, tasks: Iterable[TaskDefinition], settings: dict[str, object]) -> None:
         modules = dict.fromkeys(module_name(task.target.__module__) for task in tasks)
         self._hello = Hello(
-            path=[path or os.getcwd() for path in sys.path],
+            # A script's tasks are named relative to the working directory; see `module_name`.
+            path=[*(path or os.getcwd() for path in sys.path), os.getcwd()],
             argv=sys.argv,
             modules=list(modules),
             settings=settings,

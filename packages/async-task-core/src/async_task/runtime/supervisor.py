@@ -39,6 +39,7 @@ AT_ONCE: Final = signal.SIGINT
 is not delivered yet."""
 EXTRA_S: Final = 10.0
 """What workers get beyond their grace time before they are killed."""
+_TOLD_TO_STOP: Final = (-signal.SIGTERM, -signal.SIGINT, 130)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,9 +253,8 @@ class _Process:
 
     @property
     def ended_well(self) -> bool:
-        """Whether its end was in order: one that was told to stop while it started just dies."""
-        code = self.process.returncode
-        return code in (0, RECYCLE_EXIT) or (code == -signal.SIGTERM and not self.was_ready)
+        """Whether its end was in order; told to stop before it can, or after, it just dies."""
+        return self.process.returncode in (0, RECYCLE_EXIT, *_TOLD_TO_STOP)
 
     def send(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -10,5 +10,7 @@ For drivers:
 * `harness` - `DriverHarness`, what that author knows about the backend
 * `aspects` - the rules, one module per noun; `rig` - the verbs they are written in
 * `run` - the same for any installed driver: `pytest --pyargs async_task.testing.run`
+* `servers` - servers to test against, found or started, that can be killed and frozen
+* `proxy` - a network that loses replies, resets connections and goes silent
 * `plugin` - the pytest plug-in that selects tests by declared capabilities
 """

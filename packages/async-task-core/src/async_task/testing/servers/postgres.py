@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import socket
 import struct
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -30,7 +34,7 @@ class PostgresServer(LocalServer):
     image = "postgres:17-alpine"
     image_port = 5432
     image_environment = {"POSTGRES_HOST_AUTH_METHOD": "trust", "POSTGRES_DB": "test"}  # noqa: RUF012
-    stop_signal = LocalServer.stop_signal.SIGINT  # ends sessions; SIGTERM would wait for them
+    stop_signal = signal.SIGINT  # ends sessions; SIGTERM would wait for them
 
     def __init__(self, **settings: str) -> None:
         super().__init__()
@@ -80,6 +84,20 @@ class PostgresServer(LocalServer):
                 return connection.recv(1) == b"R"
         except OSError:
             return False
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Reach its sessions too, each of which leads a process group of its own."""
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.kill(self.pid, signal.SIGSTOP)  # it starts no more sessions meanwhile
+        found = subprocess.run(  # noqa: S603
+            ["pgrep", "-P", str(self.pid)],  # noqa: S607 - part of every system with processes
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for pid in (self.pid, *map(int, found.stdout.split())):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _run_tool(self, name: str, *arguments: str) -> None:
         self.run(self._tool(name), *arguments)
