@@ -16,6 +16,8 @@ from math import ceil
 from typing import Any, Final
 
 _BINARY: Final = "Binary"
+_MOST: Final = 1 << 50
+"""More milliseconds than anybody waits: 35,000 years."""
 _ATTRIBUTES: Final = ("body", "state")
 
 
@@ -103,9 +105,22 @@ def read(message: Any) -> Copy:
         fields = json.loads(text)
         identity = uuid.UUID(fields.pop("id")).bytes
         body, state = (_value(attributes, name) for name in _ATTRIBUTES)
-        return Copy(identity, body, state, **fields)
+        copy = Copy(identity, body, state, **fields)
     except (ValueError, TypeError, AttributeError, KeyError):
+        copy = None
+    if copy is None or not _sound(copy):
         return Copy(uuid.UUID(message["MessageId"]).bytes, text.encode())
+    return copy
+
+
+def _sound(copy: Copy) -> bool:
+    """Tell whether the fields are of the kinds that we write: anybody may send to a queue."""
+    numbers = (copy.deliveries, copy.crashes, copy.wait_ms)
+    times = (copy.expires_in_ms, copy.expires_at_ms)
+    return isinstance(copy.reason, str) and all(
+        type(number) is int and 0 <= number < _MOST
+        for number in (*numbers, *(time for time in times if time is not None))
+    )
 
 
 def _value(attributes: Any, name: str) -> bytes:

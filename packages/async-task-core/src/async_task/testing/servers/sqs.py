@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 from async_task.testing.servers.base import LocalServer
 
@@ -33,6 +34,15 @@ class MotoServer(LocalServer):
     def url_at(cls, host: str, port: int) -> str:
         """Return an `sqs://` URL, with credentials that it does not look at."""
         return f"sqs://test:test@{host}:{port}"
+
+    @classmethod
+    def answers(cls, host: str, port: int) -> bool:
+        """Tell whether it serves SQS, which it loads, in a second or so, when first asked."""
+        try:
+            with urlopen(f"http://{host}:{port}/?Action=ListQueues", timeout=1):
+                return True
+        except OSError:
+            return False
 
     @classmethod
     def find_binary(cls) -> str | None:
