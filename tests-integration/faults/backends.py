@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from async_task.testing.servers.base import LocalServer
+from async_task.testing.servers.postgres import PostgresServer
 from async_task.testing.servers.redis import RedisServer
 
 Outage: TypeAlias = Callable[[], AbstractContextManager[None]]
@@ -23,10 +25,12 @@ class Store:
     Attributes:
         config: Settings that lead to it.
         outages: Ways to take it away for a while, by name.
+        forgets_leases: Whether it may have forgotten leases, not messages, when it comes back.
     """
 
     config: Mapping[str, object]
     outages: Mapping[str, Outage] = field(default_factory=dict[str, Outage])
+    forgets_leases: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,25 +89,36 @@ def _sqlite(folder: Path) -> Generator[Store]:
 @contextlib.contextmanager
 def _redis(folder: Path) -> Generator[Store]:
     with RedisServer("--appendonly", "yes") as server:
+        yield Store({"driver": "redis", "redis_url": server.url}, _outages(server))
 
-        @contextlib.contextmanager
-        def killed() -> Generator[None]:
-            server.kill9()
-            try:
-                yield
-            finally:
-                server.start()
 
-        @contextlib.contextmanager
-        def frozen() -> Generator[None]:
-            server.freeze()
-            try:
-                yield
-            finally:
-                server.thaw()
+@contextlib.contextmanager
+def _postgres(folder: Path) -> Generator[Store]:
+    with PostgresServer() as server:
+        config = {"driver": "postgres", "postgres_dsn": server.url}
+        yield Store(config, _outages(server), forgets_leases=True)
 
-        config = {"driver": "redis", "redis_url": server.url}
-        yield Store(config, {"killed": killed, "frozen": frozen})
+
+def _outages(server: LocalServer) -> dict[str, Outage]:
+    """Those that every server can have."""
+
+    @contextlib.contextmanager
+    def killed() -> Generator[None]:
+        server.kill9()
+        try:
+            yield
+        finally:
+            server.start()
+
+    @contextlib.contextmanager
+    def frozen() -> Generator[None]:
+        server.freeze()
+        try:
+            yield
+        finally:
+            server.thaw()
+
+    return {"killed": killed, "frozen": frozen}
 
 
 BACKENDS = [
@@ -113,6 +128,12 @@ BACKENDS = [
     Backend(
         "redis",
         _redis,
+        outages=("killed", "frozen"),
+        outages_at_start=("killed", "frozen"),
+    ),
+    Backend(
+        "postgres",
+        _postgres,
         outages=("killed", "frozen"),
         outages_at_start=("killed", "frozen"),
     ),

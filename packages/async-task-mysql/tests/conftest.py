@@ -44,6 +44,7 @@ async def admin(server: MariadbServer) -> AsyncIterator[Client]:
     admin = await Client.connect(Address.of(server.url), 5)
     yield admin
     if admin.ended:  # the test took the server away
+        admin.abort()
         admin = await Client.connect(Address.of(server.url), 5)
     await admin.run("ROLLBACK; DROP DATABASE test; CREATE DATABASE test")
     admin.abort()

@@ -90,11 +90,11 @@ class Server:
         task = loop.create_task(self._connect())
         try:
             await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()))
-        finally:
-            if not task.done():
-                task.add_done_callback(_forget)
-                task.cancel()
+        except asyncio.CancelledError:
+            _drop(task)
+            raise
         if not task.done():
+            _drop(task)
             raise ConnectionLostError(
                 f"{self.place} did not accept a connection within op_timeout; check that it runs "
                 "and can be reached"
@@ -153,6 +153,12 @@ class Server:
                 "cannot be logged in; set it to ROW or MIXED"
             )
         self.max_packet = min(packet - (1 << 16), LARGEST_PACKET)
+
+
+def _drop(task: asyncio.Task[Client]) -> None:
+    """Leave a connection attempt to itself: to wait for its end may take longer than there is."""
+    task.add_done_callback(_forget)
+    task.cancel()
 
 
 def _forget(task: asyncio.Task[Client]) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 _SLOTS: Final = 16384
+_SLOTS_A_LINE: Final = 4096
+"""Redis takes plain lines of up to 64 KiB."""
 _BUS: Final = 10_000
 """How far a cluster node's second port is from its first."""
 
@@ -132,7 +134,9 @@ def redis_cluster(nodes: int = 3) -> Generator[list[RedisServer]]:
         for number, server in enumerate(servers):
             mine = range(number * _SLOTS // nodes, (number + 1) * _SLOTS // nodes)
             server.say(f"CLUSTER SET-CONFIG-EPOCH {number + 1}")
-            server.say("CLUSTER ADDSLOTS " + " ".join(map(str, mine)))
+            for at in range(0, len(mine), _SLOTS_A_LINE):
+                some = mine[at : at + _SLOTS_A_LINE]
+                server.say("CLUSTER ADDSLOTS " + " ".join(map(str, some)))
             server.say(f"CLUSTER MEET 127.0.0.1 {servers[0].port}")
         deadline = time.monotonic() + START_S
         while not all(_agrees(server, nodes) for server in servers):
