@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -41,9 +41,10 @@ class Faults:
         entries: How many entries its batches had.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, session: ClientSession) -> None:
+        self._session = session
         self._endpoint = endpoint
-        self._orders: dict[str, list[tuple[str, Any]]] = {}
+        self._orders: dict[str, list[tuple[str, Sequence[int]]]] = {}
         self.calls: Counter[str] = Counter()
         self.entries: Counter[str] = Counter()
         self.port = 0
@@ -51,8 +52,8 @@ class Faults:
     @classmethod
     @asynccontextmanager
     async def before(cls, endpoint: str) -> AsyncIterator[Faults]:
-        faults = cls(endpoint)
-        async with ClientSession() as faults.session:
+        async with ClientSession() as session:
+            faults = cls(endpoint, session)
             app = web.Application(client_max_size=1 << 24)
             app.router.add_post("/", faults.answer)
             runner = web.AppRunner(app, shutdown_timeout=0)
@@ -65,9 +66,9 @@ class Faults:
             finally:
                 await runner.cleanup()
 
-    def order(self, operation: str, kind: str, detail: Any = None) -> None:
+    def order(self, operation: str, kind: str, entries: Sequence[int] = ()) -> None:
         """Have the next call of an operation `throttled`, `lost`, `partial` or `repeated`."""
-        self._orders.setdefault(operation, []).append((kind, detail))
+        self._orders.setdefault(operation, []).append((kind, entries))
 
     async def answer(self, request: web.Request) -> web.Response:
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
@@ -75,16 +76,16 @@ class Faults:
         self.calls[operation] += 1
         self.entries[operation] += len(body.get("Entries", ()))
         orders = self._orders.get(operation)
-        kind, detail = orders.pop(0) if orders else ("passed", None)
+        kind, broken = orders.pop(0) if orders else ("passed", ())
         if kind == "throttled":
             error = {"__type": "com.amazonaws.sqs#RequestThrottled", "message": "slow down"}
             return web.json_response(error, status=400)
         failed: list[dict[str, Any]] = []
         if kind == "partial":  # the entries at these positions are not carried out
             failed = [
-                {"Id": str(at), "Code": "InternalError", "SenderFault": False} for at in detail
+                {"Id": str(at), "Code": "InternalError", "SenderFault": False} for at in broken
             ]
-            body["Entries"] = [each for each in body["Entries"] if int(each["Id"]) not in detail]
+            body["Entries"] = [each for each in body["Entries"] if int(each["Id"]) not in broken]
         status, reply = await self._pass(request, body)
         if kind == "lost":
             assert request.transport is not None
@@ -100,7 +101,7 @@ class Faults:
             return 200, {}
         names = ("X-Amz-Target", "Content-Type", "Authorization", "X-Amz-Date")
         headers = {name: request.headers[name] for name in names}
-        async with self.session.post(
+        async with self._session.post(
             self._endpoint, data=json.dumps(body).encode(), headers=headers
         ) as response:
             return response.status, await response.json(content_type=None)

@@ -105,22 +105,20 @@ def read(message: Any) -> Copy:
         fields = json.loads(text)
         identity = uuid.UUID(fields.pop("id")).bytes
         body, state = (_value(attributes, name) for name in _ATTRIBUTES)
-        copy = Copy(identity, body, state, **fields)
+        return Copy(identity, body, state, **_checked(fields))
     except (ValueError, TypeError, AttributeError, KeyError):
-        copy = None
-    if copy is None or not _sound(copy):
         return Copy(uuid.UUID(message["MessageId"]).bytes, text.encode())
-    return copy
 
 
-def _sound(copy: Copy) -> bool:
-    """Tell whether the fields are of the kinds that we write: anybody may send to a queue."""
-    numbers = (copy.deliveries, copy.crashes, copy.wait_ms)
-    times = (copy.expires_in_ms, copy.expires_at_ms)
-    return isinstance(copy.reason, str) and all(
-        type(number) is int and 0 <= number < _MOST
-        for number in (*numbers, *(time for time in times if time is not None))
-    )
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    """Raise `ValueError` unless the fields are of the kinds that we write: anybody may send."""
+    for name, value in fields.items():
+        sound = type(value) is int and 0 <= value < _MOST
+        if name == "reason":
+            sound = isinstance(value, str)
+        if not sound:
+            raise ValueError(name)
+    return fields
 
 
 def _value(attributes: Any, name: str) -> bytes:

@@ -70,10 +70,10 @@ class Consumer(Protocol):
         """Hand out up to `limit` messages, waiting up to `wait_ms` for the first.
 
         Returns as soon as at least one message is ready, with what is ready then. Queues are tried
-        in the order given; within a queue higher priority first, then (see `Capabilities.ordered`)
-        earlier due, then order of arrival. Messages of paused queues are not handed out. Expired leases are reclaimed on the
-        way, a bounded number per call. Cancelling it loses nothing: what the backend had already
-        handed over returns after `visibility_ms`.
+        in the order given; within a queue higher priority first, then earlier due, then order of
+        arrival (see `Capabilities.ordered`). Messages of paused queues are not handed out. Expired
+        leases are reclaimed on the way, a bounded number per call. Cancelling it loses nothing:
+        what the backend had already handed over returns after `visibility_ms`.
 
         Args:
             queues: A subset of the consumer's queues, most urgent first, not empty.
