@@ -53,6 +53,6 @@ def test_a_worker_does_what_was_dispatched(moto: str, tmp_path: Path) -> None:
     worker = ("-m", "async_task", "worker", "--queues", "urgent,default", "--max-tasks")
     done = run(*worker, "12")  # five that fail once, one that fails for good, one that is large
     assert done == ["blob 100000", *(f"done {n}" for n in range(5))]
-    where = ("--url", moto, "--namespace", namespace)
+    where = ("--queue", "default", "--url", moto, "--namespace", namespace)
     dead = "\n".join(run("-m", "async_task", "dead", "list", *where))
     assert "broken" in dead
