@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from async_task.testing.servers.base import LocalServer
+from async_task.testing.servers.mysql import MariadbServer
 from async_task.testing.servers.postgres import PostgresServer
 from async_task.testing.servers.redis import RedisServer
 
@@ -93,6 +94,12 @@ def _redis(folder: Path) -> Generator[Store]:
 
 
 @contextlib.contextmanager
+def _mysql(folder: Path) -> Generator[Store]:
+    with MariadbServer() as server:
+        yield Store({"driver": "mysql", "mysql_dsn": server.url}, _outages(server))
+
+
+@contextlib.contextmanager
 def _postgres(folder: Path) -> Generator[Store]:
     with PostgresServer() as server:
         config = {"driver": "postgres", "postgres_dsn": server.url}
@@ -128,6 +135,12 @@ BACKENDS = [
     Backend(
         "redis",
         _redis,
+        outages=("killed", "frozen"),
+        outages_at_start=("killed", "frozen"),
+    ),
+    Backend(
+        "mysql",
+        _mysql,
         outages=("killed", "frozen"),
         outages_at_start=("killed", "frozen"),
     ),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from async_task.spi.driver import Consumer, ConsumerOptions
 from async_task.spi.errors import DriverTimeoutError
 from async_task.spi.messages import Ack, Extension, Lease, Message, MessageState
 from async_task_mysql.client import Client
-from async_task_mysql.driver import MysqlDriver
 
 pytestmark = pytest.mark.anyio
-Make = Callable[..., MysqlDriver]
+Make = Callable[..., Any]
 OPTIONS = ConsumerOptions(queues=("q",), max_leases=100)
 
 
@@ -35,7 +35,7 @@ def sql(*ids: bytes) -> str:
 
 
 async def test_a_lease_that_is_not_committed_keeps_nobody_waiting(
-    driver: MysqlDriver, consumer: Consumer, admin: Client
+    driver: Any, consumer: Consumer, admin: Client
 ) -> None:
     """Four take at the same moment: each gets its share, and producers go on."""
     await driver.enqueue(messages(400))
@@ -61,7 +61,7 @@ async def test_a_lease_that_is_not_committed_keeps_nobody_waiting(
         client.abort()
 
 
-async def test_many_workers_share_a_queue_without_an_error(driver: MysqlDriver) -> None:
+async def test_many_workers_share_a_queue_without_an_error(driver: Any) -> None:
     async def work(batch: int) -> int:
         done = 0
         async with driver.consumer(OPTIONS) as consumer:
@@ -77,7 +77,7 @@ async def test_many_workers_share_a_queue_without_an_error(driver: MysqlDriver) 
 
 
 async def test_a_row_that_its_task_locked_is_busy_and_nobody_s(
-    driver: MysqlDriver, consumer: Consumer, admin: Client
+    driver: Any, consumer: Consumer, admin: Client
 ) -> None:
     await driver.enqueue(messages(3))
     locked, free, gone = await take(consumer, 3)
@@ -95,7 +95,7 @@ async def test_a_row_that_its_task_locked_is_busy_and_nobody_s(
 
 
 async def test_a_waiting_lease_does_not_spin_on_a_locked_row(
-    driver: MysqlDriver, consumer: Consumer, admin: Client
+    driver: Any, consumer: Consumer, admin: Client
 ) -> None:
     """Neither on one that is due nor on one whose lease has expired."""
     await driver.enqueue(messages(2))
@@ -129,7 +129,7 @@ async def waits_for_a_lock(admin: Client) -> None:
 
 
 async def test_a_transaction_that_a_deadlock_undid_is_done_again(
-    driver: MysqlDriver, admin: Client
+    driver: Any, admin: Client
 ) -> None:
     stored = sorted(messages(30), key=lambda message: message.id)
     await driver.enqueue(stored)
@@ -166,7 +166,7 @@ async def test_a_lock_that_is_held_too_long_leaves_nothing_behind(
 
 
 async def test_what_does_not_fit_into_a_packet_goes_in_several(
-    driver: MysqlDriver, consumer: Consumer
+    driver: Any, consumer: Consumer
 ) -> None:
     """In one transaction: none is visible before all are stored."""
     large = (driver.capabilities.max_body or 0) // 2

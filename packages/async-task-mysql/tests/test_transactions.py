@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-import aiomysql
+import aiomysql  # type: ignore[import-untyped]
 import pytest
 from async_task.core.connections import Connection, connection_of
 from async_task.spi.driver import Consumer
@@ -22,14 +23,13 @@ from async_task.spi.messages import (
     StoredResult,
 )
 from async_task.testing.servers.mysql import MariadbServer
-from async_task_mysql.driver import MysqlDriver
 
 pytestmark = pytest.mark.anyio
 HOUR_MS = 3_600_000
 
 
 @pytest.fixture
-async def mine(server: MariadbServer, driver: MysqlDriver) -> AsyncIterator[Connection]:
+async def mine(server: MariadbServer, driver: Any) -> AsyncIterator[Connection]:
     """An application's connection, as the server makes them unless told otherwise."""
     connection = await aiomysql.connect(
         host="127.0.0.1", port=server.port, user="root", db="test", autocommit=None
@@ -56,7 +56,7 @@ async def take(consumer: Consumer, limit: int = 10) -> list[Lease]:
 
 
 async def test_messages_come_with_the_commit(
-    driver: MysqlDriver, consumer: Consumer, mine: Connection
+    driver: Any, consumer: Consumer, mine: Connection
 ) -> None:
     stored = [message(priority=1), message(priority=1), message(), message(delay_ms=HOUR_MS)]
     await mine.begin()
@@ -67,7 +67,7 @@ async def test_messages_come_with_the_commit(
     assert [lease.body for lease in leases] == [m.body for m in stored[:3]]
 
 
-async def test_a_rollback_stores_nothing(driver: MysqlDriver, mine: Connection) -> None:
+async def test_a_rollback_stores_nothing(driver: Any, mine: Connection) -> None:
     await mine.begin()
     await run(mine, driver.transactions.enqueue([message()]))
     await mine.rollback()
@@ -76,7 +76,7 @@ async def test_a_rollback_stores_nothing(driver: MysqlDriver, mine: Connection) 
 
 
 async def test_what_is_stored_already_stays_as_it_is(
-    driver: MysqlDriver, consumer: Consumer, mine: Connection
+    driver: Any, consumer: Consumer, mine: Connection
 ) -> None:
     stored = message()
     await driver.enqueue([stored])
@@ -87,7 +87,7 @@ async def test_what_is_stored_already_stays_as_it_is(
 
 
 async def test_a_locked_lease_is_busy_until_the_transaction_ends(
-    driver: MysqlDriver, consumer: Consumer, mine: Connection
+    driver: Any, consumer: Consumer, mine: Connection
 ) -> None:
     """And producers, other consumers and other leases are not held up by it."""
     await driver.enqueue([message(), message()])
@@ -105,7 +105,7 @@ async def test_a_locked_lease_is_busy_until_the_transaction_ends(
 
 
 async def test_a_lost_lease_locks_nothing(
-    driver: MysqlDriver, consumer: Consumer, mine: Connection
+    driver: Any, consumer: Consumer, mine: Connection
 ) -> None:
     await driver.enqueue([message()])
     [lease] = await take(consumer)
@@ -118,7 +118,7 @@ async def test_a_lost_lease_locks_nothing(
 @pytest.mark.parametrize("kind", ["ack", "release", "reject"])
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_a_settlement_is_part_of_the_transaction(
-    driver: MysqlDriver, consumer: Consumer, mine: Connection, kind: str, cancelled: bool
+    driver: Any, consumer: Consumer, mine: Connection, kind: str, cancelled: bool
 ) -> None:
     stored = message(priority=3)
     await driver.enqueue([stored])
@@ -126,11 +126,12 @@ async def test_a_settlement_is_part_of_the_transaction(
     if cancelled:
         await driver.control.cancel([lease.id])
     result = StoredResult(b"\0result", HOUR_MS)
-    settlement: Settlement = {
+    kinds: dict[str, Settlement] = {
         "ack": Ack(lease, result),
         "release": Release(lease, 0, b"st\0te"),
         "reject": Reject(lease, "failed", b"st\0te", result),
-    }[kind]
+    }
+    settlement = kinds[kind]
     for ending in (mine.rollback, mine.commit):
         assert not await take(consumer)
         await mine.begin()

@@ -44,13 +44,20 @@ class MysqlServer(LocalServer):
         """Make the system tables."""
         binary = self.find_binary()
         assert binary is not None
-        self.run(binary, "--no-defaults", "--initialize-insecure", f"--datadir={self.folder}/data")
+        self.run(
+            binary,
+            "--no-defaults",
+            "--initialize-insecure",
+            f"--datadir={self.folder}/data",
+            f"--tmpdir={self.folder}",
+        )
         self._write_databases()
 
     def command(self, binary: str) -> Sequence[str]:
         """Return the command line."""
         settings = {
             "datadir": f"{self.folder}/data",
+            "tmpdir": str(self.folder),  # a server that starts empties it of another's tables
             "bind-address": "127.0.0.1",
             "port": str(self.port),
             "socket": f"{self.folder}/socket",
@@ -112,6 +119,7 @@ class MariadbServer(MysqlServer):
             "mariadb-install-db",
             "--no-defaults",
             f"--datadir={self.folder}/data",
+            f"--tmpdir={self.folder}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--skip-name-resolve",
