@@ -160,6 +160,8 @@ class Session:
                     return
                 await self._change()
                 continue
+            # A settlement on its way may give back what a lease at the same time does not see.
+            held = bool(self._table.held)
             try:
                 found = await self._lease(room)
             except DriverError as exc:
@@ -167,7 +169,7 @@ class Session:
                 continue
             outage.recovered()
             if not found and self._options.stop_when_empty:
-                if not self._table.held:
+                if not held:
                     return
                 await self._change()
 
