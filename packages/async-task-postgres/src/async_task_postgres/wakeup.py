@@ -91,6 +91,7 @@ class Wakeup:
             self._listener = None
         if self._sender is not None:
             await asyncio.wait([self._sender], timeout=self._server.op_timeout_s)
+        self._unsent = ""
 
     def _wake(self, kinds: str) -> None:
         for event, kind in self._waiting.items():
