@@ -30,9 +30,9 @@ from async_task.spi.messages import (
     StoredResult,
 )
 from async_task.testing.servers.redis import RedisSentinel, RedisServer, redis_cluster
-from async_task_redis.cluster import slot_of
 from async_task_redis.driver import RedisDriver
 from async_task_redis.keys import Keys, QueueKeys
+from redis.crc import key_slot
 
 pytestmark = pytest.mark.anyio
 
@@ -412,7 +412,7 @@ async def test_a_dead_node_of_a_cluster_takes_its_queues_only(opened: Opened) ->
 
 def _move_queue(nodes: list[RedisServer], keys: QueueKeys) -> None:
     """Give the slot of a queue, which is empty, to the next node."""
-    slot = slot_of(keys.prefix)
+    slot = key_slot(keys.prefix)
     owner = next(
         number
         for number, node in enumerate(nodes)

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Final
-from urllib.parse import parse_qsl, unquote
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from urllib.parse import unquote
 
 from async_task.spi.errors import ConfigurationError
+from redis.asyncio.connection import (
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from async_task_redis.settings import RedisSettings
+    from async_task_redis.wire import Stream
+
+Host: TypeAlias = "tuple[str, int]"
+"""Name or number, and port."""
 
 PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 
-_SCHEMES = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
-_TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"})
-_SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
 _FORMS = "redis://host:port/db, rediss://..., unix:///path or redis+sentinel://host:port/service/db"
+_SCHEMES = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
 
+_OPTIONS = frozenset({"db", "username", "password", "client_name", "socket_keepalive"})
+"""Those of redis-py that are taken besides `ssl_...`: what concerns its pool, its timeouts and its
+repetitions has no meaning here."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """How to check the server and show who we are; paths of PEM files.
+_SENTINEL_OPTIONS: Final = {"sentinel_username": "username", "sentinel_password": "password"}
 
-    Attributes:
-        ca_file: Authorities to trust instead of the system's.
-        cert_file: Our certificate.
-        key_file: Its key.
-        verify: Whether the server's certificate and name are checked.
-    """
-
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    verify: bool = True
+_ALWAYS: Final[Mapping[str, Any]] = {
+    # Replies of the same shapes from every server; the third also takes one permission more.
+    "protocol": 2,
+    # A call has a bound of its own.
+    "socket_timeout": None,
+    "socket_connect_timeout": None,
+    "retry": Retry(NoBackoff(), 0),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,133 +53,139 @@ class Address:
     """Where a server is and how to introduce oneself; `str()` shows the first only.
 
     Attributes:
-        hosts: Host and port of the server, or of the Sentinels; empty for a socket file.
-        path: A socket file.
+        hosts: The server, or the Sentinels, or nodes of a cluster; empty for a socket file.
         service: What the Sentinels call the server.
-        tls: `None` for a plain connection.
-        db: Number of the database.
-        username: For AUTH; `None` for the default user.
-        password: For AUTH.
-        sentinel_username: The same for the Sentinels.
-        sentinel_password: The same for the Sentinels.
+        kind: Which of redis-py's connections leads there.
+        options: What it is made with.
+        sentinel_options: The same for the Sentinels.
     """
 
-    hosts: tuple[tuple[str, int], ...] = ()
-    path: str | None = None
+    hosts: tuple[Host, ...] = ()
     service: str | None = None
-    tls: Tls | None = None
-    db: int = 0
-    username: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-    sentinel_username: str | None = field(default=None, repr=False)
-    sentinel_password: str | None = field(default=None, repr=False)
+    kind: type[Connection | UnixDomainSocketConnection] = Connection
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    sentinel_options: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
-    def at(self, host: tuple[str, int]) -> Address:
+    def at(self, host: Host) -> Address:
         """Return the same for another host: a node of the cluster, or what a Sentinel named."""
         return replace(self, hosts=(host,), service=None)
 
+    def stream(self) -> Stream:
+        """Return a connection to the first host, not connected yet."""
+        options = {**_ALWAYS, **self.options}
+        if self.hosts:
+            options["host"], options["port"] = self.hosts[0]
+        return cast("Stream", self.kind(**options))
+
+    def for_nodes(self, timeout_s: float) -> dict[str, Any]:
+        """Return what redis-py makes the nodes of a cluster with, to ask them for their slots."""
+        timeouts = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+        return {**_ALWAYS, **self.options, **timeouts, "connection_class": self.kind}
+
     def __str__(self) -> str:
-        if self.path is not None:
-            return f"unix://{self.path}"
-        scheme = "redis" if self.tls is None else "rediss"
+        if self.kind is UnixDomainSocketConnection:
+            return f"unix://{self.options['path']}"
+        scheme = "rediss" if self.kind is SSLConnection else "redis"
         hosts = ",".join(f"[{h}]:{port}" if ":" in h else f"{h}:{port}" for h, port in self.hosts)
-        service = f"+sentinel://{hosts}/{self.service}" if self.service else f"://{hosts}"
-        return scheme + service
+        return scheme + (f"+sentinel://{hosts}/{self.service}" if self.service else f"://{hosts}")
 
 
-def parse(url: str, *, password: str | None = None, db: int = 0) -> Address:
-    """Read a URL.
-
-    Args:
-        url: See `RedisSettings`.
-        password: Wins over the URL's.
-        db: Used where the URL names none.
+def address_of(settings: RedisSettings) -> Address:
+    """Read the URL of settings, with their `password` and `db` applied.
 
     Raises:
-        ConfigurationError: It is not such a URL. The message does not quote it, since it may hold a
-            password.
+        ConfigurationError: It is not such a URL, or does not fit the other settings. The message
+            does not quote it, since it may hold a password.
     """
+    address = _read(settings.url)
+    options = dict(address.options)
+    if settings.password is not None:
+        options["password"] = settings.password
+    if settings.db and options.setdefault("db", settings.db) != settings.db:
+        raise ConfigurationError(
+            f"redis_db={settings.db}, but redis_url says database {options['db']}; give one of them"
+        )
+    address = replace(address, options=options)
+    if not settings.cluster and address.service is None and len(address.hosts) > 1:
+        raise ConfigurationError(
+            "redis_url names several servers; that is for redis_cluster=True or for Sentinels "
+            "(redis+sentinel://)"
+        )
+    if settings.cluster and (options.get("db") or address.service or not address.hosts):
+        raise ConfigurationError(
+            "redis_cluster: a cluster has database 0 only, and its nodes are reached by host "
+            "and port; write redis://host:port"
+        )
+    try:
+        address.stream()
+    except (TypeError, RedisError) as error:
+        raise ConfigurationError(f"redis_url: an option cannot be ({error})") from None
+    return address
+
+
+def _read(url: str) -> Address:
     scheme, separator, rest = url.partition("://")
-    scheme = scheme.lower()
-    if not separator or scheme not in _SCHEMES:
+    scheme, _, watched = scheme.lower().partition("+")
+    if not separator or (f"{scheme}+{watched}" if watched else scheme) not in _SCHEMES:
         raise ConfigurationError(f"redis_url is none of {_FORMS}")
-    rest, _, query = rest.partition("?")
-    options = _options(query, scheme)
+    rest, question, query = rest.partition("?")
     # The last @ ends the credentials: a password that was not encoded may hold one.
     credentials, _, place = rest.rpartition("@")
-    user, _, secret = credentials.partition(":")
-    address = Address(
-        username=unquote(user) or None,
-        password=password if password is not None else unquote(secret) or None,
-        tls=_tls(options) if scheme.startswith("rediss") else None,
-    )
-    if scheme == "unix":
-        path = unquote(place)
-        if not path.startswith("/"):
-            raise ConfigurationError("redis_url: a socket is an absolute path: unix:///path")
-        return replace(address, path=path, db=_db(options.get("db"), db))
     hosts, _, path = place.partition("/")
-    if not scheme.endswith("+sentinel"):
-        where = tuple(_host(host, PORT) for host in (hosts or "localhost").split(","))
-        return replace(address, hosts=where, db=_db(path or options.get("db"), db))
-    service, _, number = path.partition("/")
-    if not service:
-        raise ConfigurationError(
-            "redis_url: after the Sentinels comes the name of the service they watch: "
-            "redis+sentinel://host:port,host:port/service/db"
-        )
-    return replace(
-        address,
-        hosts=tuple(_host(host, SENTINEL_PORT) for host in hosts.split(",")),
-        service=unquote(service),
-        db=_db(number or options.get("db"), db),
-        sentinel_username=options.get("sentinel_username"),
-        sentinel_password=options.get("sentinel_password"),
-    )
-
-
-def _host(text: str, default: int) -> tuple[str, int]:
-    host, _, port = text.rpartition(":") if ":" in text.rpartition("]")[2] else (text, "", "")
-    host = host.strip("[]")
-    if not host or not (port or str(default)).isdecimal() or int(port or default) > 65535:
-        raise ConfigurationError(f"redis_url: the server is none of {_FORMS}")
-    return unquote(host), int(port or default)
-
-
-def _db(text: str | None, default: int) -> int:
-    if not text:
-        return default
-    if not text.isdecimal():
+    service = ""
+    if watched:
+        service, _, path = path.partition("/")
+        if not service:
+            raise ConfigurationError(
+                "redis_url: after the Sentinels comes the name of the service they watch: "
+                "redis+sentinel://host:port,host:port/service/db"
+            )
+    try:
+        parts = [
+            cast("dict[str, Any]", parse_url(f"{scheme}://{host}/{path}{question}{query}"))
+            for host in hosts.split(",")
+        ]
+    except ValueError:
+        raise ConfigurationError(f"redis_url: a host, port or option is none of {_FORMS}") from None
+    port = SENTINEL_PORT if watched else PORT
+    where = tuple((each.pop("host", "localhost"), each.pop("port", port)) for each in parts)
+    options = parts[0]
+    kind = options.pop("connection_class", Connection)
+    if kind is UnixDomainSocketConnection:
+        if hosts or not path:
+            raise ConfigurationError("redis_url: a socket is an absolute path: unix:///path")
+        path, where = "", ()
+    if path.strip("/") and not path.strip("/").isdecimal():
         raise ConfigurationError("redis_url: a database is a number: redis://host:port/0")
-    if default and int(text) != default:
-        raise ConfigurationError(
-            f"redis_db={default}, but redis_url says database {text}; give one of them"
-        )
-    return int(text)
-
-
-def _options(query: str, scheme: str) -> dict[str, str]:
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    known = {"db"}
-    if scheme.startswith("rediss"):
-        known |= _TLS_OPTIONS
-    if scheme.endswith("sentinel"):
-        known |= _SENTINEL_OPTIONS
-    if unknown := sorted(options.keys() - known):
-        raise ConfigurationError(
-            f"redis_url: {scheme}:// has no option {', '.join(unknown)}; "
-            f"there are {', '.join(sorted(known))}"
-        )
-    return options
-
-
-def _tls(options: dict[str, str]) -> Tls:
-    checks = options.get("ssl_cert_reqs", "required")
-    if checks not in ("required", "none"):
-        raise ConfigurationError("redis_url: ssl_cert_reqs is required or none")
-    return Tls(
-        ca_file=options.get("ssl_ca_certs"),
-        cert_file=options.get("ssl_certfile"),
-        key_file=options.get("ssl_keyfile"),
-        verify=checks == "required",
+    sentinel_options = _for_sentinels(options) if watched else {}
+    _check(options, scheme, tls=kind is SSLConnection)
+    if watched:
+        sentinel_options |= {name: options[name] for name in options if name.startswith("ssl_")}
+        sentinel_options["ssl"] = kind is SSLConnection
+    user, _, secret = credentials.partition(":")
+    options |= {"username": unquote(user)} if user else {}
+    options |= {"password": unquote(secret)} if secret else {}
+    return Address(
+        hosts=where,
+        service=unquote(service) or None,
+        kind=kind,
+        options=options,
+        sentinel_options={**_ALWAYS, **sentinel_options} if watched else {},
     )
+
+
+def _for_sentinels(options: dict[str, Any]) -> dict[str, Any]:
+    """Take what is for the Sentinels out of the options."""
+    names = [name for name in _SENTINEL_OPTIONS if name in options]
+    return {_SENTINEL_OPTIONS[name]: options.pop(name) for name in names}
+
+
+def _check(options: Mapping[str, Any], scheme: str, *, tls: bool) -> None:
+    known = _OPTIONS | {"path"} if scheme == "unix" else _OPTIONS
+    unknown = [n for n in options.keys() - known if not (tls and n.startswith("ssl_"))]
+    if unknown:
+        raise ConfigurationError(
+            f"redis_url: {scheme}:// has no option {', '.join(sorted(unknown))}; there are "
+            f"{', '.join(sorted(_OPTIONS))}, ssl_... with rediss://, and with Sentinels "
+            f"{', '.join(_SENTINEL_OPTIONS)}"
+        )

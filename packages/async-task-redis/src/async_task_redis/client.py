@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from async_task.spi.errors import DriverError, OutcomeUnknownError
+from redis.exceptions import NoScriptError
 
 from async_task_redis.connection import Connection
-from async_task_redis.failures import MOVED_ON, refused
+from async_task_redis.failures import REFUSALS, moved_on, refused
 from async_task_redis.scripts import in_full
-from async_task_redis.wire import ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,14 +91,10 @@ async def exchange(
 ) -> list[Reply]:
     """Send commands to one server; a script it does not know is sent in full.
 
-    Replies may be `ReplyError`s. Every command's outcome is said: done, or not.
+    Replies may be `REFUSALS`. Every command's outcome is said: done, or not.
     """
     replies = await connection.call(commands, deadline=deadline, wait_s=wait_s)
-    unknown = [
-        at
-        for at, reply in enumerate(replies)
-        if isinstance(reply, ReplyError) and reply.code == "NOSCRIPT"
-    ]
+    unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:  # it was refused, so this is no second sending
         again = await connection.call(
             [in_full(commands[at]) for at in unknown], deadline=deadline, wait_s=wait_s
@@ -138,9 +134,9 @@ class SingleClient:
         except DriverError as error:
             return [error] * len(calls)
         for at, reply in enumerate(replies):
-            if isinstance(reply, ReplyError):
+            if isinstance(reply, REFUSALS):
                 replies[at] = refused(reply, self._name)
-                if reply.code in MOVED_ON:
+                if moved_on(reply):
                     self._connection.drop("is not the one to ask any more")
         return replies
 

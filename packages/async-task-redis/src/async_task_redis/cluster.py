@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
+import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, cast
 
 from async_task.spi.errors import ConfigurationError, ConnectionLostError, DriverError
+from redis.asyncio.cluster import ClusterNode, NodesManager
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    MovedError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+)
 
 from async_task_redis.client import exchange
 from async_task_redis.connection import Connection
 from async_task_redis.dialing import dial
-from async_task_redis.failures import MOVED_ON, refused
+from async_task_redis.failures import REFUSALS, moved_on, refused
 from async_task_redis.scripts import in_full
-from async_task_redis.wire import ReplyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from async_task_redis.address import Address
+    from async_task_redis.address import Address, Host
     from async_task_redis.connection import Slots
     from async_task_redis.keys import QueueKeys
     from async_task_redis.wire import Command, Reply, Wire
-
-SLOTS: Final = 16384
-Node: TypeAlias = "tuple[str, int]"
-"""Host and port."""
 
 _MOVED: Final = object()
 """Stands where a reply will: the command goes to another node."""
 
 _REDIRECTIONS: Final = 3
 """How often one call follows a slot to another node: once is normal, twice while one is moved."""
-
-
-def slot_of(prefix: bytes) -> int:
-    """Return the slot of keys with a hash tag: CRC16 (XMODEM) of what stands in the braces."""
-    tag = prefix[prefix.index(b"{") + 1 : prefix.index(b"}")]
-    return binascii.crc_hqx(tag, 0) % SLOTS
 
 
 class ClusterClient:
@@ -54,9 +52,10 @@ class ClusterClient:
         self._seed = address
         self._op_timeout_s = op_timeout_s
         self._slots = slots
-        self._nodes: dict[Node, Connection] = {}
-        self._ranges: list[tuple[int, int, Node]] = []  # first slot, last slot, who holds them
-        self._moved: dict[int, Node] = {}  # what was learned since the ranges were read
+        self._nodes: dict[Host, Connection] = {}
+        self._topology: NodesManager | None = None  # who holds which slots
+        self._moved: dict[int, Host] = {}  # what was learned since that was read
+        self._reading = asyncio.Lock()
         self._closed = True
 
     async def run(
@@ -71,7 +70,7 @@ class ClusterClient:
         replies: list[Reply | DriverError] = [None] * len(calls)
         left: Sequence[int] = range(len(calls))
         for _ in range(_REDIRECTIONS):
-            by_node: dict[Node, list[int]] = {}
+            by_node: dict[Host, list[int]] = {}
             try:
                 for at in left:
                     node = await self._node_of(calls[at][0], deadline)
@@ -120,7 +119,7 @@ class ClusterClient:
 
     async def _run_on(
         self,
-        node: Node,
+        node: Host,
         calls: Mapping[int, tuple[QueueKeys, Command]],
         replies: list[Reply | DriverError],
         deadline: float,
@@ -137,73 +136,93 @@ class ClusterClient:
                 replies[at] = error
             return
         for (at, (keys, command)), answer in zip(calls.items(), answers, strict=True):
-            if isinstance(answer, ReplyError) and answer.code == "ASK":
+            if isinstance(answer, AskError) and not isinstance(answer, MovedError):
                 answer = await self._ask(_target(answer, node), command, deadline)
-            if not isinstance(answer, ReplyError):
+            if not isinstance(answer, REFUSALS):
                 replies[at] = answer
-            elif answer.code == "MOVED":
-                self._moved[slot_of(keys.prefix)] = _target(answer, node)
+            elif isinstance(answer, MovedError):
+                self._moved[_slot_of(keys)] = _target(answer, node)
                 replies[at] = _MOVED
             else:
-                replies[at] = refused(answer, f"{self._seed.at(node)}")
-                if answer.code in MOVED_ON:
+                replies[at] = refused(answer, str(self._seed.at(node)))
+                if moved_on(answer):
                     connection.drop("is not the one to ask any more")
                     self._forget()
 
-    async def _ask(self, node: Node, command: Command, deadline: float) -> Reply | DriverError:
+    async def _ask(self, node: Host, command: Command, deadline: float) -> Reply | DriverError:
         """Repeat a refused command on the node that its slot is being moved to."""
         connection = self._connection(node)
         try:
             _, answer = await connection.call([("ASKING",), command], deadline=deadline)
-            if isinstance(answer, ReplyError) and answer.code == "NOSCRIPT":
+            if isinstance(answer, NoScriptError):
                 full = in_full(command)
                 _, answer = await connection.call([("ASKING",), full], deadline=deadline)
         except DriverError as error:
             return error
         return answer
 
-    async def _node_of(self, keys: QueueKeys, deadline: float) -> Node:
-        slot = slot_of(keys.prefix)
+    async def _node_of(self, keys: QueueKeys, deadline: float) -> Host:
+        slot = _slot_of(keys)
         if slot in self._moved:
             return self._moved[slot]
-        for first, last, node in await self._read_ranges(deadline):
-            if first <= slot <= last:
-                return node
-        self._forget()
-        raise DriverError(f"{self._seed}: no node holds slot {slot}", retryable=True)
+        topology = self._topology or await self._read_topology(deadline)
+        holders = topology.slots_cache.get(slot)
+        if not holders:
+            self._forget()
+            raise DriverError(f"{self._seed}: no node holds slot {slot}", retryable=True)
+        return holders[0].host, int(holders[0].port)  # the rest are its replicas
 
-    async def _read_ranges(self, deadline: float) -> list[tuple[int, int, Node]]:
-        """Return who holds which slots, asking the nodes known so far until one answers."""
-        if self._ranges:
-            return self._ranges
-        problems: list[str] = []
-        for node, until in self._known(deadline):
-            connection = self._connection(node)
-            try:
-                [reply] = await connection.call([("CLUSTER", "SLOTS")], deadline=until)
-            except DriverError as error:
-                problems.append(str(error))
-                continue
-            if isinstance(reply, ReplyError):
-                name = str(self._seed.at(node))
-                if "cluster support disabled" in str(reply):
-                    raise ConfigurationError(f"{name} is in no cluster; set redis_cluster=False")
-                raise refused(reply, name)
-            self._ranges = [
-                (first, last, (master[0].decode() or node[0], master[1]))
-                for first, last, master, *_ in reply
-            ]
-            if self._ranges:
-                return self._ranges
-            problems.append(f"{self._seed.at(node)} knows of no slots yet")
-        raise ConnectionLostError("; ".join(problems))
+    async def _read_topology(self, deadline: float) -> NodesManager:
+        """Ask the nodes known so far who holds which slots, once for all who wait.
+
+        Raises:
+            ConfigurationError: It is no cluster.
+            ConnectionLostError: None answers.
+            DriverError: They do not let us ask, or do not agree.
+        """
+        try:
+            async with asyncio.timeout_at(deadline), self._reading:
+                if self._topology is None:
+                    self._topology = await self._ask_for_topology(deadline)
+                return self._topology
+        except TimeoutError:
+            raise ConnectionLostError(
+                f"{self._seed} cannot be reached: no answer in time"
+            ) from None
+        except RedisClusterException as error:
+            reason = _first_reason(error)
+            if "cluster support disabled" in str(reason):
+                raise ConfigurationError(
+                    f"{self._seed} is in no cluster; set redis_cluster=False"
+                ) from error
+            if isinstance(reason, REFUSALS):
+                raise refused(reason, str(self._seed)) from error
+            raise ConnectionLostError(f"{self._seed} cannot be reached: {error}") from error
+
+    async def _ask_for_topology(self, deadline: float) -> NodesManager:
+        known = list(dict.fromkeys([*self._nodes, *self._seed.hosts]))
+        # One that is silent must not use up the time of the others.
+        share_s = (deadline - asyncio.get_running_loop().time()) / len(known)
+        options = self._seed.for_nodes(share_s)
+        topology = NodesManager(
+            [ClusterNode(host, port, **options) for host, port in known],
+            require_full_coverage=False,
+            connection_kwargs=options,
+            dynamic_startup_nodes=False,  # all that are connected can be closed here
+        )
+        try:
+            await topology.initialize()
+        finally:
+            with contextlib.suppress(RedisError):
+                await topology.aclose("startup_nodes")
+        return topology
 
     def _forget(self) -> None:
         """Ask anew who holds which slot: somebody has failed or is another's replica now."""
-        self._ranges = []
+        self._topology = None
         self._moved = {}
 
-    def _known(self, deadline: float) -> Iterator[tuple[Node, float]]:
+    def _known(self, deadline: float) -> Iterator[tuple[Host, float]]:
         """Yield nodes to try in turn, and when to give each up: one may be silent."""
         loop = asyncio.get_running_loop()
         nodes = list(dict.fromkeys([*self._nodes, *self._seed.hosts]))
@@ -211,7 +230,7 @@ class ClusterClient:
             now = loop.time()
             yield node, now + (deadline - now) / (len(nodes) - number)
 
-    def _connection(self, node: Node) -> Connection:
+    def _connection(self, node: Host) -> Connection:
         if node not in self._nodes:
             connection = Connection(partial(dial, self._seed.at(node)), self._slots)
             if not self._closed:
@@ -220,7 +239,18 @@ class ClusterClient:
         return self._nodes[node]
 
 
-def _target(error: ReplyError, node: Node) -> Node:
-    """Read `MOVED slot host:port`; an empty host is the one that said so."""
-    host, _, port = str(error).split()[2].rpartition(":")
-    return host or node[0], int(port)
+def _slot_of(keys: QueueKeys) -> int:
+    return key_slot(keys.prefix)
+
+
+def _target(error: AskError, node: Host) -> Host:
+    """Return where to; an empty host is the one that said so."""
+    host = cast("str", error.host)
+    return host or node[0], error.port
+
+
+def _first_reason(error: BaseException) -> BaseException:
+    """Follow what an error says it comes from."""
+    while (reason := error.__cause__ or error.__context__) is not None:
+        error = reason
+    return error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from async_task.spi.errors import ConnectionLostError, DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from async_task_redis.dialing import Dial
     from async_task_redis.wire import Command, Reply, Wire
@@ -64,7 +64,7 @@ class Connection:
         self._closed = True
 
     async def call(
-        self, commands: Iterable[Command], *, deadline: float, wait_s: float = 0
+        self, commands: Sequence[Command], *, deadline: float, wait_s: float = 0
     ) -> list[Reply]:
         """Send commands in one piece and return their replies; see `Wire.call`.
 
@@ -74,8 +74,12 @@ class Connection:
             wait_s: How long after that the server may wait by itself before it answers.
         """
         wire = self._wire
-        if wire is None or wire.lost:
-            wire = await self.wire(deadline)
+        if wire is not None and not wire.lost:
+            try:
+                return await wire.call(commands, deadline=deadline + wait_s)
+            except ConnectionLostError:
+                pass  # it was ending already: nothing was sent
+        wire = await self.wire(deadline)
         return await wire.call(commands, deadline=deadline + wait_s)
 
     async def wire(self, deadline: float) -> Wire:
@@ -113,8 +117,10 @@ class Connection:
         if self._dialing is not None:
             self._dialing.cancel()
             await asyncio.wait([self._dialing])
-        self.drop("was closed by this process")
-        await asyncio.sleep(0)  # its socket is closed by the loop's next turn
+        if self._wire is not None:
+            self._wire.end("was closed by this process")
+            await self._wire.closed()
+        await asyncio.sleep(0)  # sockets are closed by the loop's next turn
 
     async def _connect(self, deadline: float) -> Wire:
         self._slots.take()

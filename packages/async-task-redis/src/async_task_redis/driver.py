@@ -10,6 +10,7 @@ from async_task.spi.driver import BaseDriver
 from async_task.spi.errors import DriverError, EnqueueError, OutcomeUnknownError
 from async_task.spi.messages import QueueStats
 
+from async_task_redis.address import address_of
 from async_task_redis.client import SingleClient, run_all, run_one
 from async_task_redis.cluster import ClusterClient
 from async_task_redis.connection import Slots
@@ -55,13 +56,16 @@ class RedisDriver(BaseDriver):
     Args:
         settings: Where it is.
         options: Namespace (a prefix of the keys) and the bound of a call.
+
+    Raises:
+        ConfigurationError: The URL is none, or does not fit the other settings.
     """
 
     capabilities = CAPABILITIES
 
     def __init__(self, settings: RedisSettings, options: DriverOptions) -> None:
         self._settings = settings
-        self._address = settings.address
+        self._address = address_of(settings)
         self._op_timeout_s = options.op_timeout_ms / 1000
         self._keys = Keys(options.namespace)
         self._slots = Slots(settings.max_connections)
@@ -87,7 +91,8 @@ class RedisDriver(BaseDriver):
         self._subscription.open()
         try:
             await self.ping()
-            await check_server(self._client, self._keys.elsewhere, self._settings)
+            name = str(self._address)
+            await check_server(self._client, self._keys.elsewhere, self._settings, name)
         except BaseException:
             await self.close()
             raise

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from async_task.spi.errors import (
     AccessDeniedError,
     ConnectionLostError,
     DriverError,
 )
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
 
-if TYPE_CHECKING:
-    from async_task_redis.wire import ReplyError
+REFUSALS: Final = (ResponseError, AuthenticationError, BusyLoadingError)
+"""What redis-py makes of an error that the server replied with; its others are the connection's."""
 
 _TRY_AGAIN = {
     "OOM": "its memory is full: work messages off, or raise its maxmemory",
@@ -22,22 +23,24 @@ _TRY_AGAIN = {
     "TRYAGAIN": "its cluster is moving the queue to another node",
     "MASTERDOWN": "it follows a server that is down",
 }
-MOVED_ON = frozenset({"READONLY", "LOADING", "MASTERDOWN"})
-"""Errors after which the server may be another one: connect anew."""
-
-_DENIED = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
+_MOVED_ON = frozenset({"READONLY", "LOADING", "MASTERDOWN"})
 
 
-def refused(error: ReplyError, server: str) -> DriverError:
+def moved_on(error: RedisError) -> bool:
+    """Whether after this error the server may be another one: connect anew."""
+    return _code_of(error) in _MOVED_ON
+
+
+def refused(error: RedisError, server: str) -> DriverError:
     """Say what an error reply means: nothing of the call was stored."""
-    code = error.code
+    code = _code_of(error)
     if code == "READONLY":
         made: DriverError = ConnectionLostError(f"{server} is a replica now, and takes no writes")
     elif code == "LOADING":
         made = ConnectionLostError(f"{server} is starting; it loads its data")
     elif code in _TRY_AGAIN:
         made = DriverError(f"{server} refused: {_TRY_AGAIN[code]} ({error})", retryable=True)
-    elif code in _DENIED or "invalid password" in str(error):
+    elif code == "NOPERM" or isinstance(error, AuthenticationError):
         made = AccessDeniedError(
             f"{server} refused: {error}; check redis_password, the user in redis_url and its ACL"
         )
@@ -45,3 +48,13 @@ def refused(error: ReplyError, server: str) -> DriverError:
         made = DriverError(f"{server} refused: {error}")
     made.__cause__ = error
     return made
+
+
+def _code_of(error: RedisError) -> str:
+    """Return its first word, such as `OOM`; also of an error inside a script on Redis 6.2."""
+    text = str(error)
+    if text.startswith("Error running script"):
+        _, _, text = text.rpartition(": -")
+    elif error.status_code is not None:
+        return error.status_code
+    return text.partition(" ")[0]

@@ -1,4 +1,4 @@
-"""What the Redis driver declares; imports neither the driver nor `hiredis`."""
+"""What the Redis driver declares; imports neither the driver nor `redis`."""
 
 from __future__ import annotations
 

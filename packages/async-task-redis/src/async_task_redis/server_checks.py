@@ -23,7 +23,9 @@ _warned: set[str] = set()
 """Servers that this process has been warned of."""
 
 
-async def check_server(client: Client, place: QueueKeys, settings: RedisSettings) -> None:
+async def check_server(
+    client: Client, place: QueueKeys, settings: RedisSettings, name: str
+) -> None:
     """Refuse a server that would lose messages, and warn of one that may.
 
     Where INFO is forbidden nothing is known and nothing is refused.
@@ -37,7 +39,6 @@ async def check_server(client: Client, place: QueueKeys, settings: RedisSettings
         return
     lines = reply.decode(errors="replace").splitlines()
     info = dict(line.split(":", 1) for line in lines if ":" in line)
-    name = str(settings.address)
     version = info.get("redis_version", "")
     numbers = tuple(int(number) for number in version.split(".")[:2] if number.isdecimal())
     if numbers and numbers < OLDEST:

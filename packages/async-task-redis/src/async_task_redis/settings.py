@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from async_task.spi.errors import ConfigurationError
 from async_task.spi.settings import DriverSettings, setting
 
-from async_task_redis.address import Address, parse
-
 
 @dataclass(frozen=True, kw_only=True)
 class RedisSettings(DriverSettings):
@@ -18,8 +16,10 @@ class RedisSettings(DriverSettings):
         url: `redis://[user[:password]@]host[:port][/db]`, `rediss://` for TLS,
             `unix:///path/to/socket[?db=0]`, or `redis+sentinel://host[:port],.../service[/db]`
             (`rediss+sentinel://` for TLS). What is not a letter or digit in user, password and path
-            is percent-encoded. TLS options: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile` (paths)
-            and `ssl_cert_reqs=none`. Sentinel's own: `sentinel_username`, `sentinel_password`.
+            is percent-encoded. Options are redis-py's: `db`, `username`, `password`, `client_name`,
+            `socket_keepalive`, and with TLS its `ssl_...`, such as `ssl_ca_certs=/path/to/ca.pem`
+            or `ssl_cert_reqs=none`. Sentinel's own: `sentinel_username`, `sentinel_password`. It is
+            read when a driver is made.
         password: Wins over the one in the URL.
         db: Used where the URL names none.
         max_connections: Connections beyond this number are refused, not waited for. A worker holds
@@ -29,7 +29,7 @@ class RedisSettings(DriverSettings):
         allow_eviction: Use a server that may evict messages when it is full.
 
     Raises:
-        ConfigurationError: A value cannot be; no message shows the password.
+        ConfigurationError: A number is too small.
     """
 
     url: str = setting(
@@ -58,19 +58,3 @@ class RedisSettings(DriverSettings):
                 raise ConfigurationError(
                     f"redis_{name} must be at least {least}, not {getattr(self, name)}"
                 )
-        address = self.address
-        if not self.cluster and address.service is None and len(address.hosts) > 1:
-            raise ConfigurationError(
-                "redis_url names several servers; that is for redis_cluster=True or for Sentinels "
-                "(redis+sentinel://)"
-            )
-        if self.cluster and (address.db or address.service or address.path):
-            raise ConfigurationError(
-                "redis_cluster: a cluster has database 0 only, and its nodes are reached by host "
-                "and port; write redis://host:port"
-            )
-
-    @property
-    def address(self) -> Address:
-        """The URL, read, with `password` and `db` applied."""
-        return parse(self.url, password=self.password, db=self.db)

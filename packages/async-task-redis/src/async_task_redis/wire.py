@@ -1,4 +1,4 @@
-"""One connection: commands out, replies in, in order.
+"""Many calls on one connection of redis-py: commands out, replies in, in order.
 
 Calls of any number of tasks share it. A caller that is cancelled leaves its reply to be read and
 dropped, so the next caller gets its own; a reply that does not come in time ends the connection,
@@ -10,72 +10,81 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-import hiredis
-from async_task.spi.errors import ConnectionLostError, DriverTimeoutError, OutcomeUnknownError
+from async_task.spi.errors import ConnectionLostError, OutcomeUnknownError
+from redis.exceptions import RedisError
+
+from async_task_redis.failures import REFUSALS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 Reply: TypeAlias = Any
-"""What hiredis makes of a reply: bytes, int, list, `None`, or a `ReplyError`."""
+"""What redis-py makes of a reply: bytes, int, list, `None`, or one of `REFUSALS`."""
 
 Command: TypeAlias = "tuple[bytes | str | int | float, ...]"
 """One command and its arguments."""
 
-_INCOMPLETE: Final = object()
 
-# Its stub takes commands of one word only.
-pack = cast("Callable[[Command], bytes]", cast("Any", hiredis).pack_command)
+class Stream(Protocol):
+    """What is used of redis-py's connections, which are typed in parts only."""
+
+    async def connect(self) -> None:
+        """Connect and introduce ourselves."""
+
+    async def disconnect(self, nowait: bool = ...) -> None:
+        """Close the socket, without waiting for it if told so."""
+
+    def pack_commands(self, commands: Iterable[Command]) -> list[bytes]:
+        """Return what is sent, in pieces."""
+        ...
+
+    async def send_packed_command(self, command: Iterable[bytes], check_health: bool = ...) -> None:
+        """Send pieces; its own PING would not wait for replies of others."""
+
+    async def read_response(
+        self, disable_decoding: bool = ..., *, disconnect_on_error: bool = ...
+    ) -> Reply:
+        """Return the next reply, or raise it."""
+        ...
 
 
-class ReplyError(Exception):
-    """An error that the server replied with; returned, not raised."""
-
-    @property
-    def code(self) -> str:
-        """Its first word, such as `OOM`; also of an error inside a script on Redis 6.2."""
-        text = str(self)
-        if text.startswith("ERR Error running script"):
-            _, _, text = text.rpartition(": -")
-        return text.partition(" ")[0]
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     answer: asyncio.Future[list[Reply]]
+    packed: list[bytes]
     replies: int
     deadline: float
     received: list[Reply] = field(default_factory=list)
 
 
-class Wire(asyncio.Protocol):
-    """A connected stream that speaks RESP2; made by a `create_connection`.
+class Wire:
+    """A connected stream that one task writes and one task reads.
 
     Args:
+        stream: Connected, and used by nobody else.
         name: Where it leads, for messages.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, stream: Stream, name: str) -> None:
+        self._stream = stream
         self._name = name
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=ReplyError, notEnoughData=_INCOMPLETE)
-        self._transport: asyncio.Transport | None = None
-        self._calls: deque[_Call] = deque()
+        self._unsent: list[_Call] = []
+        self._sent: deque[_Call] = deque()
+        self._due = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._writable = asyncio.Event()
-        self._writable.set()
         self._lost: str | None = None
+        self._on_lost: Callable[[], None] | None = None
         self.on_push: Callable[[Reply], None] | None = None
         """Takes replies that no call waits for: messages of a subscription."""
-        self._on_lost: Callable[[], None] | None = None
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
 
     @property
     def lost(self) -> bool:
-        """Whether it has ended, or is about to; it does not come back."""
-        closing = self._transport is not None and self._transport.is_closing()
-        return closing or self._lost is not None
+        """Whether it has ended; it does not come back."""
+        return self._lost is not None
 
     def when_lost(self, callback: Callable[[], None]) -> None:
         """Have `callback` called once, when the connection has ended; at once if it has."""
@@ -84,7 +93,7 @@ class Wire(asyncio.Protocol):
         else:
             self._on_lost = callback
 
-    async def call(self, commands: Iterable[Command], *, deadline: float) -> list[Reply]:
+    async def call(self, commands: Sequence[Command], *, deadline: float) -> list[Reply]:
         """Send commands in one piece and return their replies; errors are among them.
 
         Args:
@@ -92,19 +101,10 @@ class Wire(asyncio.Protocol):
             deadline: On the loop's clock.
 
         Raises:
-            ConnectionLostError: It had ended before.
-            DriverTimeoutError: The server takes no more; nothing was sent.
+            ConnectionLostError: It ended before they were sent, or the server takes no more.
             OutcomeUnknownError: They were sent, and the connection ended, or the time.
         """
-        packed = [pack(command) for command in commands]
-        if not self._writable.is_set():
-            await self._until_writable(deadline)
-        self._write(b"".join(packed))
-        call = _Call(self._loop.create_future(), len(packed), deadline)
-        self._calls.append(call)
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline, self._check)
-        return await call.answer
+        return await self._send(commands, deadline, expected=True).answer
 
     def push(self, command: Command) -> None:
         """Send a command whose replies go to `on_push`.
@@ -112,88 +112,91 @@ class Wire(asyncio.Protocol):
         Raises:
             ConnectionLostError: The connection has ended.
         """
-        self._write(pack(command))
+        self._send([command], 0, expected=False)
 
     def end(self, reason: str) -> None:
         """Drop the connection at once; what is waited for becomes unknown."""
-        self._fail(reason)
-        if self._transport is not None:
-            self._transport.abort()
+        if self._lost is not None:
+            return
+        self._lost = reason
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.append(asyncio.create_task(self._stream.disconnect(nowait=True)))
+        said = f"{self._name} {reason}; "
+        for call in self._sent:
+            if not call.answer.done():
+                call.answer.set_exception(OutcomeUnknownError(said + "it may have been done"))
+        for call in self._unsent:
+            if not call.answer.done():
+                call.answer.set_exception(ConnectionLostError(said + "nothing was sent"))
+        if self._on_lost is not None:
+            self._on_lost()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self._transport = cast("asyncio.Transport", transport)
+    async def closed(self) -> None:
+        """Wait until everything of it has ended, after `end`."""
+        await asyncio.wait(self._tasks)
 
-    def data_received(self, data: bytes) -> None:
-        """Hand out the replies that are complete."""
-        reader = self._reader
-        reader.feed(data)
+    def _send(self, commands: Sequence[Command], deadline: float, *, expected: bool) -> _Call:
+        if self._lost is not None:
+            raise ConnectionLostError(f"{self._name} {self._lost}")
+        packed = self._stream.pack_commands(commands)
+        replies = len(commands) if expected else 0
+        call = _Call(self._loop.create_future(), packed, replies, deadline)
+        self._unsent.append(call)
+        self._due.set()
+        if expected and self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._check)
+        return call
+
+    async def _write(self) -> None:
         try:
-            while (reply := reader.gets()) is not _INCOMPLETE:
+            while True:
+                await self._due.wait()
+                self._due.clear()
+                calls = [call for call in self._unsent if not call.answer.cancelled()]
+                self._unsent.clear()
+                self._sent.extend(call for call in calls if call.replies)
+                packed = [part for call in calls for part in call.packed]
+                await self._stream.send_packed_command(packed, check_health=False)
+        except RedisError as error:
+            self.end(f"takes no commands ({error})")
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                try:
+                    reply = await self._stream.read_response(
+                        disable_decoding=True, disconnect_on_error=False
+                    )
+                except REFUSALS as error:
+                    reply = error
                 self._take(reply)
-        except hiredis.ProtocolError as error:
-            self.end(f"does not speak Redis ({error})")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell everybody who waits."""
-        self._fail(f"closed the connection ({exc})" if exc else "closed the connection")
-
-    def pause_writing(self) -> None:
-        """Let callers wait: the server does not read."""
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        """Let callers go on."""
-        self._writable.set()
+        except RedisError as error:
+            self.end(f"closed the connection ({error})")
 
     def _take(self, reply: Reply) -> None:
-        if not self._calls:
+        if not self._sent:
             if self.on_push is not None:
                 self.on_push(reply)
                 return
             self.end(f"said what nobody asked for: {reply!r}"[:200])
             return
-        call = self._calls[0]
+        call = self._sent[0]
         call.received.append(reply)
         if len(call.received) == call.replies:
-            self._calls.popleft()
+            self._sent.popleft()
             if not call.answer.done():  # cancelled
                 call.answer.set_result(call.received)
-
-    async def _until_writable(self, deadline: float) -> None:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._writable.wait()
-        except TimeoutError:
-            raise DriverTimeoutError(f"{self._name} takes no commands; nothing was sent") from None
-
-    def _write(self, data: bytes) -> None:
-        if self._lost is not None or self._transport is None or self._transport.is_closing():
-            raise ConnectionLostError(f"{self._name} {self._lost or 'is closing'}")
-        self._transport.write(data)
 
     def _check(self) -> None:
         # Deadlines of one connection come in order but for calls that wait on the server's side,
         # which have a connection of their own.
         self._timer = None
-        if self._calls:
-            deadline = self._calls[0].deadline
-            if deadline > self._loop.time():
-                self._timer = self._loop.call_at(deadline, self._check)
+        waiting = next((call for call in (*self._sent, *self._unsent) if call.replies), None)
+        if waiting is not None:
+            if waiting.deadline > self._loop.time():
+                self._timer = self._loop.call_at(waiting.deadline, self._check)
             else:
                 self.end("does not answer in time")
-
-    def _fail(self, reason: str) -> None:
-        if self._lost is not None:
-            return
-        self._lost = reason
-        self._writable.set()
-        if self._timer is not None:
-            self._timer.cancel()
-        calls, self._calls = self._calls, deque()
-        said = f"{self._name} {reason}; the call may have been carried out"
-        for call in calls:
-            if not call.answer.done():
-                call.answer.set_exception(OutcomeUnknownError(said))
-        if self._on_lost is not None:
-            self._on_lost()
