@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
@@ -29,7 +29,7 @@ def opened(namespace: str) -> Callable[..., AbstractAsyncContextManager[RedisDri
     @asynccontextmanager
     async def opened(
         url: str, *, op_timeout_ms: int = 5000, **settings: object
-    ) -> AsyncIterator[RedisDriver]:
+    ) -> AsyncGenerator[RedisDriver]:
         options = DriverOptions(namespace=namespace, op_timeout_ms=op_timeout_ms)
         driver = RedisDriver(RedisSettings.make(url=url, **settings), options)
         await driver.open()

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
 from async_task.spi.errors import ConnectionLostError, OutcomeUnknownError
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import RedisError
 
 from async_task_redis.failures import REFUSALS
@@ -26,6 +27,9 @@ Reply: TypeAlias = Any
 Command: TypeAlias = "tuple[bytes | str | int | float, ...]"
 """One command and its arguments."""
 
+_FAREWELL_S: Final = 0.5
+"""How long a TLS connection may take to say goodbye; a plain one takes none."""
+
 
 class Stream(Protocol):
     """What is used of redis-py's connections, which are typed in parts only."""
@@ -36,10 +40,6 @@ class Stream(Protocol):
     async def disconnect(self, nowait: bool = ...) -> None:
         """Close the socket, without waiting for it if told so."""
 
-    def pack_commands(self, commands: Iterable[Command]) -> list[bytes]:
-        """Return what is sent, in pieces."""
-        ...
-
     async def send_packed_command(self, command: Iterable[bytes], check_health: bool = ...) -> None:
         """Send pieces; its own PING would not wait for replies of others."""
 
@@ -48,6 +48,10 @@ class Stream(Protocol):
     ) -> Reply:
         """Return the next reply, or raise it."""
         ...
+
+
+# In C; that of the asyncio connection is Python, and takes as long as all the rest of an enqueue.
+_pack = cast("Callable[..., list[bytes]]", HiredisRespSerializer().pack)
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +127,7 @@ class Wire:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
-        self._tasks.append(asyncio.create_task(self._stream.disconnect(nowait=True)))
+        self._tasks.append(asyncio.create_task(self._stream.disconnect()))
         said = f"{self._name} {reason}; "
         for call in self._sent:
             if not call.answer.done():
@@ -135,13 +139,13 @@ class Wire:
             self._on_lost()
 
     async def closed(self) -> None:
-        """Wait until everything of it has ended, after `end`."""
-        await asyncio.wait(self._tasks)
+        """Wait until the socket is closed, after `end`, but not for a silent server."""
+        await asyncio.wait(self._tasks, timeout=_FAREWELL_S)
 
     def _send(self, commands: Sequence[Command], deadline: float, *, expected: bool) -> _Call:
         if self._lost is not None:
             raise ConnectionLostError(f"{self._name} {self._lost}")
-        packed = self._stream.pack_commands(commands)
+        packed = [part for command in commands for part in _pack(*command)]
         replies = len(commands) if expected else 0
         call = _Call(self._loop.create_future(), packed, replies, deadline)
         self._unsent.append(call)
