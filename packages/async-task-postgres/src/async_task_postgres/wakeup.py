@@ -116,7 +116,7 @@ class Wakeup:
         while True:
             deadline = loop.time() + self._server.op_timeout_s
             with contextlib.suppress(DriverError, *CLIENT_ERRORS):
-                connection = await self._server.connect(deadline, {})
+                connection = await self._server.connect(deadline)
                 try:
                     await self._hear(connection)
                 finally:
