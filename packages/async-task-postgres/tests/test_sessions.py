@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -15,6 +15,13 @@ from async_task.testing.servers.postgres import PgBouncerServer, PostgresServer
 
 pytestmark = pytest.mark.anyio
 Make = Callable[..., Any]
+
+WAITS = """
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE wait_event_type = 'Lock' AND clock_timestamp() - query_start > '200 ms'
+)
+"""
 
 
 def messages(count: int) -> list[Message]:
@@ -29,21 +36,34 @@ async def take(consumer: Consumer, limit: int = 1) -> list[Lease]:
     ]
 
 
-@pytest.mark.parametrize("pooled", [False, True])
-async def test_no_default_of_the_server_makes_calls_fail(
-    make: Make, admin: asyncpg.Connection, server: PostgresServer, pooled: bool
-) -> None:
-    await make().migrations.apply()
+@pytest.fixture
+async def strict(admin: asyncpg.Connection) -> AsyncIterator[None]:
+    """Defaults under which a session that sets nothing can neither write nor wait."""
     for setting in (
         "default_transaction_isolation = 'serializable'",
         "default_transaction_read_only = 'on'",
-        "statement_timeout = '1ms'",
+        "statement_timeout = '100ms'",
     ):
         await admin.execute(f"ALTER DATABASE test SET {setting}")
+    yield
+    await admin.execute("ALTER DATABASE test RESET ALL")
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+async def test_no_default_of_the_server_makes_calls_fail(
+    make: Make, admin: asyncpg.Connection, server: PostgresServer, strict: None, pooled: bool
+) -> None:
     with PgBouncerServer(server.url) as bouncer:
         driver = make(dsn=bouncer.url if pooled else server.url)
+        await driver.migrations.apply()
         await driver.open()
-        await driver.enqueue(messages(200))
+
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE task_queue")
+            enqueuing = asyncio.create_task(driver.enqueue(messages(200)))
+            while not await admin.fetchval(WAITS) and not enqueuing.done():
+                await asyncio.sleep(0.01)
+        await enqueuing
 
         async def work() -> int:
             done = 0
@@ -55,7 +75,6 @@ async def test_no_default_of_the_server_makes_calls_fail(
 
         assert sum(await asyncio.gather(*(work() for _ in range(6)))) == 200
         await driver.close()
-    await admin.execute("ALTER DATABASE test RESET ALL")
 
 
 async def test_a_row_that_its_task_locked_is_busy_and_nobody_s(

@@ -35,8 +35,7 @@ class Connections:
     ) -> None:
         self._server = server
         self._settings = settings or {}
-        begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-        self._begin = f"{begin}; {server.settings('SET LOCAL', self._settings)}"
+        self._begin = server.begin(self._settings)
         self._slots = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()

@@ -99,18 +99,17 @@ class PostgresMigrations:
             ) from error
 
     async def _apply(self, connection: Connection) -> list[str]:
-        async with connection.transaction(isolation="read_committed"):
-            await connection.execute(self._names.fill(_LOCK))
-            names = await self._pending(connection)
-            for name in names:
-                try:
-                    await connection.execute(self._scripts[name])
-                except asyncpg.DuplicateTableError as error:
-                    raise ConfigurationError(
-                        f"{self._server.place}: {error}, and async-task did not make it; set "
-                        "namespace, postgres_queue_table or postgres_dead_letter_table"
-                    ) from error
-                await connection.execute(self._names.fill(_RECORD % name))
+        await connection.execute(self._names.fill(_LOCK))
+        names = await self._pending(connection)
+        for name in names:
+            try:
+                await connection.execute(self._scripts[name])
+            except asyncpg.DuplicateTableError as error:
+                raise ConfigurationError(
+                    f"{self._server.place}: {error}, and async-task did not make it; set "
+                    "namespace, postgres_queue_table or postgres_dead_letter_table"
+                ) from error
+            await connection.execute(self._names.fill(_RECORD % name))
         return names
 
     async def _run(self, work: Callable[[Connection], Awaitable[T]], *, writes: bool = True) -> T:
@@ -119,7 +118,10 @@ class PostgresMigrations:
         connection = await self._server.connect_plainly(deadline)
         timer = loop.call_at(deadline, connection.terminate)
         try:
-            return await work(connection)
+            await connection.execute(self._server.begin())
+            result = await work(connection)
+            await connection.execute("COMMIT")
+            return result
         except Exception as error:
             if is_refusal(error):
                 raise translate(error, self._server.place) from error

@@ -69,8 +69,8 @@ class Server:
         connection = await self.connect_plainly(deadline)
         timer = loop.call_at(deadline, connection.terminate)
         try:
-            async with connection.transaction():
-                process = await connection.fetchval("SELECT pg_backend_pid()")
+            await connection.execute(self.begin())
+            process = await connection.fetchval("SELECT pg_backend_pid()")
             self.pooled = process != connection.get_server_pid()
             version = connection.get_server_version().major
         except CLIENT_ERRORS as error:
@@ -96,7 +96,7 @@ class Server:
         if self.pooled:
             return await self.connect_plainly(deadline)
         return await self._bounded(
-            self._connect(self.settings("SET", settings), cached_statements=200), deadline
+            self._connect(self._script("SET", settings), cached_statements=200), deadline
         )
 
     async def connect_plainly(self, deadline: float) -> Connection:
@@ -107,8 +107,12 @@ class Server:
         """
         return await self._bounded(self._connect(cached_statements=0), deadline)
 
-    def settings(self, command: str, settings: Mapping[str, str]) -> str:
-        """Return `SESSION` and `settings` as a script of `SET` or `SET LOCAL`."""
+    def begin(self, settings: Mapping[str, str] | None = None) -> str:
+        """Return a script that begins a transaction with `SESSION` and `settings`."""
+        begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+        return f"{begin}; {self._script('SET LOCAL', settings or {})}"
+
+    def _script(self, command: str, settings: Mapping[str, str]) -> str:
         timeout_ms = str(self._statement_timeout_ms)
         everything = {**SESSION, "statement_timeout": timeout_ms, **settings}
         return "; ".join(f"{command} {name} = '{value}'" for name, value in everything.items())
