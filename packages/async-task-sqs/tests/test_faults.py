@@ -264,6 +264,18 @@ async def test_a_message_that_comes_twice_is_settled_twice(faults: Faults) -> No
         assert await look(consumer) == []
 
 
+async def test_two_copies_of_a_message_are_two_leases(faults: Faults) -> None:
+    """A dispatch of unknown outcome that is repeated stores a second copy."""
+    async with opened(new_driver(faults.port)) as (driver, consumer):
+        await driver.enqueue(messages(1) * 2)
+        first = await look(consumer)
+        second = await look(consumer)
+        assert [lease.id for lease in first] == [lease.id for lease in second]
+        await consumer.settle([*map(Ack, first + second)])
+        [stats] = await driver.stats(["q"])
+        assert (stats.ready, stats.leased) == (0, 0)
+
+
 async def test_a_task_costs_three_calls_for_ten(faults: Faults) -> None:
     async with opened(new_driver(faults.port)) as (driver, consumer):
         await driver.enqueue(messages(1))  # finds the queue
