@@ -1,10 +1,13 @@
 """Connections as applications hold them, to the databases that drivers keep tasks in."""
 
+# aiomysql has no types of its own.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +88,7 @@ class Database:
 
 def _raw(connect: Callable[[], AbstractAsyncContextManager[Any]]) -> Open:
     @asynccontextmanager
-    async def opened() -> AsyncIterator[Caller]:
+    async def opened() -> AsyncGenerator[Caller]:
         async with connect() as connection:
             yield Caller(connection, is_async=True)
 
@@ -94,7 +97,7 @@ def _raw(connect: Callable[[], AbstractAsyncContextManager[Any]]) -> Open:
 
 def _sqlalchemy(url: str, async_url: str) -> dict[str, Open]:
     @asynccontextmanager
-    async def engine_of(url: str) -> AsyncIterator[AsyncEngine]:
+    async def engine_of(url: str) -> AsyncGenerator[AsyncEngine]:
         engine = create_async_engine(url)
         try:
             yield engine
@@ -103,7 +106,7 @@ def _sqlalchemy(url: str, async_url: str) -> dict[str, Open]:
 
     def sync(enter: Callable[[Any], Any]) -> Open:
         @asynccontextmanager
-        async def opened() -> AsyncIterator[Caller]:
+        async def opened() -> AsyncGenerator[Caller]:
             engine = create_engine(url)
             try:
                 with enter(engine) as held:
@@ -115,7 +118,7 @@ def _sqlalchemy(url: str, async_url: str) -> dict[str, Open]:
 
     def asynchronous(enter: Callable[[Any], Any]) -> Open:
         @asynccontextmanager
-        async def opened() -> AsyncIterator[Caller]:
+        async def opened() -> AsyncGenerator[Caller]:
             async with engine_of(async_url) as engine, enter(engine) as held:
                 yield Caller(held, is_async=True, wrap=text)
 
@@ -141,7 +144,7 @@ def sqlite(folder: Path, _: UrlOf) -> Generator[Database]:
         db.execute("CREATE TABLE ledger (entry TEXT)")
 
     @asynccontextmanager
-    async def plain() -> AsyncIterator[Caller]:
+    async def plain() -> AsyncGenerator[Caller]:
         with closing(sqlite3.connect(path)) as db:
             yield Caller(db, is_async=False)
 
@@ -157,7 +160,7 @@ def postgres(_: Path, url_of: UrlOf) -> Generator[Database]:
     rest = url.partition("://")[2]
 
     @asynccontextmanager
-    async def connect() -> AsyncIterator[Any]:
+    async def connect() -> AsyncGenerator[Any]:
         connection = await asyncpg.connect(url)
         try:
             yield connection
@@ -178,10 +181,10 @@ def mysql(_: Path, url_of: UrlOf) -> Generator[Database]:
     rest = url.partition("://")[2]
 
     @asynccontextmanager
-    async def connect() -> AsyncIterator[Any]:
+    async def connect() -> AsyncGenerator[Any]:
         connection = await aiomysql.connect(
-            host=parts.hostname,
-            port=parts.port,
+            host=parts.hostname or "",
+            port=parts.port or 0,
             user=parts.username,
             password=unquote(parts.password or ""),
             db=parts.path.strip("/"),

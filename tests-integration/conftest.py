@@ -16,7 +16,12 @@ from workspace import MEMBERS, META, uv
 def url_of() -> Iterator[Callable[[type[LocalServer]], str]]:
     """Return a function that says where a server of some kind is, started on first use."""
     with ExitStack() as stack:
-        yield functools.cache(lambda kind: stack.enter_context(shared(kind)))
+
+        @functools.cache
+        def url_of(kind: type[LocalServer]) -> str:
+            return stack.enter_context(shared(kind))
+
+        yield url_of
 
 
 @pytest.fixture(scope="session")

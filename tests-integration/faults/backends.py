@@ -26,12 +26,10 @@ class Store:
     Attributes:
         config: Settings that lead to it.
         outages: Ways to take it away for a while, by name.
-        forgets_leases: Whether it may have forgotten leases, not messages, when it comes back.
     """
 
     config: Mapping[str, object]
     outages: Mapping[str, Outage] = field(default_factory=dict[str, Outage])
-    forgets_leases: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def _mysql(folder: Path) -> Generator[Store]:
 def _postgres(folder: Path) -> Generator[Store]:
     with PostgresServer() as server:
         config = {"driver": "postgres", "postgres_dsn": server.url}
-        yield Store(config, _outages(server), forgets_leases=True)
+        yield Store(config, _outages(server))
 
 
 def _outages(server: LocalServer) -> dict[str, Outage]:

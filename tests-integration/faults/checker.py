@@ -61,7 +61,6 @@ class Checker:
         left: How many tasks the store still holds at the end, dead letters aside.
         recover_s: How long after a kill the tasks of the killed process must have been started
             again; None where the others had no free slot for them.
-        forgets_leases: Whether the store may forget a lease, and that it counted it, in an outage.
     """
 
     def __init__(
@@ -72,9 +71,7 @@ class Checker:
         dead: Collection[str] = (),
         left: int = 0,
         recover_s: float | None = None,
-        forgets_leases: bool = False,
     ) -> None:
-        self._forgets_leases = forgets_leases
         self._events = sorted(events, key=lambda event: event.at_ns)
         self._lease_ns = int(lease_s * 1e9)
         self._dead = set(dead)
@@ -125,8 +122,7 @@ class Checker:
     def _pair(self, task_id: str, run: Run, following: Run) -> Iterator[Violation]:
         first, again_ns = run.start, following.start.at_ns
         where = f"delivery {first.deliveries} in {first.pid}, {following.start.deliveries} after it"
-        forgotten = self._forgets_leases and self._fault(run, again_ns, {Kind.DOWN})
-        if following.start.deliveries <= first.deliveries and not forgotten:
+        if following.start.deliveries <= first.deliveries:
             yield Violation("uncounted", task_id, where)
         if not self._attributed(run, again_ns):
             yield Violation("unattributed", task_id, f"run again without a reason: {where}")

@@ -1,11 +1,14 @@
 """Tasks that write to a ledger and end in one transaction, and die at a chosen point of it."""
 
+# aiomysql has no types of its own.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from __future__ import annotations
 
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -67,7 +70,7 @@ async def pay(database: str, url: str, ledger: str, burns_at: int, marks: str) -
 
 
 @asynccontextmanager
-async def _sqlite(url: str, fuse: Fuse) -> AsyncIterator[tuple[Any, Any]]:
+async def _sqlite(url: str, fuse: Fuse) -> AsyncGenerator[tuple[Any, Any]]:
     class Fused(sqlite3.Connection):
         def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
             if sql.lstrip().startswith("DELETE"):
@@ -84,7 +87,7 @@ async def _sqlite(url: str, fuse: Fuse) -> AsyncIterator[tuple[Any, Any]]:
 
 
 @asynccontextmanager
-async def _postgres(url: str, fuse: Fuse) -> AsyncIterator[tuple[Any, Any]]:
+async def _postgres(url: str, fuse: Fuse) -> AsyncGenerator[tuple[Any, Any]]:
     class Fused(asyncpg.Connection):
         async def fetch(self, query: str, *args: Any, **kwargs: Any) -> Any:
             if query.lstrip().startswith("DELETE"):
@@ -107,7 +110,7 @@ async def _postgres(url: str, fuse: Fuse) -> AsyncIterator[tuple[Any, Any]]:
 
 
 @asynccontextmanager
-async def _mysql(url: str, fuse: Fuse) -> AsyncIterator[tuple[Any, Any]]:
+async def _mysql(url: str, fuse: Fuse) -> AsyncGenerator[tuple[Any, Any]]:
     class Fused(aiomysql.Connection):  # type: ignore[misc]
         async def query(self, sql: Any, *args: Any, **kwargs: Any) -> Any:
             if str(sql).lstrip().startswith("DELETE"):
@@ -121,13 +124,13 @@ async def _mysql(url: str, fuse: Fuse) -> AsyncIterator[tuple[Any, Any]]:
 
     parts = urlsplit(url)
     connection = Fused(
-        host=parts.hostname,
-        port=parts.port,
+        host=parts.hostname or "",
+        port=parts.port or 0,
         user=parts.username,
         password=unquote(parts.password or ""),
         db=parts.path.strip("/"),
     )
-    await connection._connect()
+    await connection._connect()  # pyright: ignore[reportPrivateUsage] - what connect() does
     try:
 
         async def execute(sql: str) -> None:

@@ -44,7 +44,6 @@ class Scene:
     def __init__(self, driver: QueueDriver, store: Store, history: History, fleet: Fleet) -> None:
         self.driver = driver
         self.outages = store.outages
-        self._forgets_leases = store.forgets_leases
         self.history = history
         self.fleet = fleet
         self._folder = history.path.parent
@@ -139,12 +138,7 @@ class Scene:
     ) -> list[Violation]:
         """Return which promises were not kept, see `Checker`; no worker may have shown an error."""
         checker = Checker(
-            self.history.events(),
-            lease_s=LEASE_S,
-            dead=dead,
-            left=left,
-            recover_s=recover_s,
-            forgets_leases=self._forgets_leases,
+            self.history.events(), lease_s=LEASE_S, dead=dead, left=left, recover_s=recover_s
         )
         errors = [log for log in self.fleet.logs if "Traceback" in log]
         return checker.violations() + [Violation("traceback", "-", log[-3000:]) for log in errors]

@@ -99,8 +99,8 @@ async def test_nothing_outlives_a_killed_supervisor(scene: Scene, tmp_path: Path
 async def test_sigterm_stops_all_gently(scene: Scene) -> None:
     crew = scene.fleet.supervise("--processes", "2")
     await crew.working(2)
-    ids = await scene.dispatch(hold(scene.gate("end")) for _ in range(12))
-    await scene.seen(Kind.START, 12)
+    ids = await scene.dispatch(hold(scene.gate("end")) for _ in range(10))
+    await scene.seen(Kind.START, 10)
     crew.terminate()
     await until(lambda: crew.log.count("get time to finish") == 2, "both stop")
     scene.open("end")
@@ -112,16 +112,16 @@ async def test_sigterm_stops_all_gently(scene: Scene) -> None:
 async def test_a_second_sigterm_stops_all_at_once(scene: Scene) -> None:
     crew = scene.fleet.supervise("--processes", "2", "--grace", "600")
     await crew.working(2)
-    ids = await scene.dispatch(hold(scene.gate("never")) for _ in range(12))
-    await scene.seen(Kind.START, 12)
+    ids = await scene.dispatch(hold(scene.gate("never")) for _ in range(10))
+    await scene.seen(Kind.START, 10)
     crew.terminate()
     await until(lambda: crew.log.count("get time to finish") == 2, "both stop")
     crew.terminate()
     assert await crew.ended() == 0
-    assert scene.history.count(Kind.CANCELLED, ids) == 12
+    assert scene.history.count(Kind.CANCELLED, ids) == 10
     assert await scene.leased() == 0
     assert {lease.crashes for lease in await scene.inspect()} == {0}
-    assert scene.violations(left=12) == []
+    assert scene.violations(left=10) == []
 
 
 async def test_sigterm_while_workers_start(scene: Scene) -> None:

@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
-from async_task.runtime.logs import JsonFormatter, TextFormatter
 from async_task.cli.output import masked
+from async_task.runtime.logs import JsonFormatter, TextFormatter
 
 if TYPE_CHECKING:
     from cli.conftest import Cli, Shell

@@ -19,7 +19,8 @@ set_global_config(driver="sqlite")
 
 @task
 def note(what: str):
-    print(what, flush=True)
+    sys.stdout.write(what + "\\n")  # in one piece: tasks in threads write at once
+    sys.stdout.flush()
 
 @task
 def fans_out():

@@ -35,11 +35,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     call(uv, "venv", "--python", sys.executable, place / "venv", cwd=place)
     scripts = place / "venv" / ("Scripts" if os.name == "nt" else "bin")
     wheels = sorted((place / "wheels").glob("*.whl"))
-    call(
-        *(uv, "pip", "install", "--python", scripts / "python"),
-        *(*wheels, "pytest", "anyio"),
-        cwd=place,
-    )
+    to_python = ("--python", scripts / "python")
+    call(uv, "pip", "install", *to_python, *wheels, "pytest", "anyio", cwd=place)
     return scripts / "python"
 
 
@@ -66,7 +63,7 @@ def test_a_driver_of_somebody_else_is_checked_without_code(python: Path, tmp_pat
 def test_a_wrong_url_says_what_to_do(
     python: Path, tmp_path: Path, arguments: list[str], remedy: str
 ) -> None:
-    command = [python, "-m", "pytest", "--pyargs", "async_task.testing.run", *arguments]
+    command = [str(python), "-m", "pytest", "--pyargs", "async_task.testing.run", *arguments]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert remedy in run.stderr

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from async_task_mysql.store import Store
 
 RECLAIM_LIMIT: Final = 1000
-"""Most expired leases reclaimed by one call: about 20 ms of the server's time."""
+"""Most expired leases reclaimed by one call, in one short transaction."""
 
 _CONTENDED_S: Final = 0.02
 """How long a lease waits for what is due and was not handed out: somebody else is taking it."""

@@ -8,7 +8,7 @@ from async_task.spi.plugin import DriverInfo, hookimpl
 CAPABILITIES = Capabilities(
     facets=frozenset(Facet),
     # One call is one transaction, and its rows stay locked until it ends: 1,000 messages take about
-    # 20 ms, short enough for a busy server and for `op_timeout`.
+    # 45 ms, short enough for a busy server and for `op_timeout`.
     max_batch=1000,
     # A packet holds a body in hexadecimal; every server that is let in takes packets of 4 MiB. A
     # larger `max_allowed_packet` lets larger bodies in, up to 8 MiB.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from async_task_mysql.wakeup import Wakeup
 
 _PURGE_LIMIT: Final = 5000
-"""Most messages deleted in one transaction: about 100 ms of the server's time."""
+"""Most messages deleted in one transaction: about 200 ms of the server's time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ MESSAGES: Final = "messages"
 RESULTS: Final = "results"
 
 _FIRST_S, _LONGEST_S = 0.02, 0.25
-"""Pauses between two looks: a look costs the server 0.2 ms, so a hundred waiting workers take 8 %
-of one of its processors."""
+"""Pauses between two looks: a look costs the server 0.6 ms, so a hundred waiting workers take a
+quarter of one of its processors."""
 
 
 class Wakeup:

@@ -10,8 +10,6 @@ from async_task.spi.errors import ConfigurationError, DriverTimeoutError
 from async_task_postgres.failures import CLIENT_ERRORS, is_refusal, is_usable_after, lost, translate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from async_task_postgres.server import Connection, Server
 
 Rows = list[Any]
@@ -27,15 +25,11 @@ class Connections:
     Args:
         server: Where to connect.
         size: Most connections.
-        settings: What to set for every statement, beside `server.SESSION`.
     """
 
-    def __init__(
-        self, server: Server, size: int, settings: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, server: Server, size: int) -> None:
         self._server = server
-        self._settings = settings or {}
-        self._begin = server.begin(self._settings)
+        self._begin = server.begin()
         self._slots = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
@@ -55,7 +49,7 @@ class Connections:
         """
         deadline = asyncio.get_running_loop().time() + self._server.op_timeout_s
         while len(self._idle) < count:
-            self._idle.append(await self._server.connect(deadline, self._settings))
+            self._idle.append(await self._server.connect(deadline))
 
     def close(self) -> None:
         """Drop all connections at once; calls in flight fail. Idempotent."""
@@ -130,7 +124,7 @@ class Connections:
             connection = self._idle.pop()
             if not connection.is_closed():
                 return connection
-        return await self._server.connect(deadline, self._settings)
+        return await self._server.connect(deadline)
 
     async def _run(self, connection: Connection, sql: str, args: tuple[object, ...]) -> Rows:
         rows: Rows

@@ -39,8 +39,7 @@ class PostgresConsumer:
     """The `Consumer` of this driver.
 
     Args:
-        leasing: Connections to lease through, which need not be synced to disk: of a lease that a
-            crash of the server undoes, only the worker's time is lost.
+        leasing: Connections to lease through.
         settling: Connections to settle through.
         queries: The statements.
         wakeup: Who says that something came.

@@ -142,7 +142,7 @@ class PostgresDriver(BaseDriver):
         del options  # a lease call names its queues, and holds no more than its limit
         store = self._store()
         async with (
-            self._lane(Connections(self._server, 1, {"synchronous_commit": "off"})) as leasing,
+            self._lane(Connections(self._server, 1)) as leasing,
             self._lane(Connections(self._server, 1)) as settling,
         ):
             yield PostgresConsumer(leasing, settling, store.queries, store.wakeup)

@@ -31,6 +31,14 @@ CREATE TABLE IF NOT EXISTS {schema} (
     applied_at timestamptz NOT NULL DEFAULT statement_timestamp()
 )
 """
+_MADE_MEANWHILE = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateTableError,
+    asyncpg.DuplicateObjectError,
+)
+"""What IF NOT EXISTS ends in when another process commits the same table, or its row type, in the
+middle of it."""
+
 _EXISTS = "SELECT to_regclass($1) IS NOT NULL"
 _APPLIED = "SELECT name FROM {schema}"
 _LOCK = "LOCK TABLE {schema} IN SHARE ROW EXCLUSIVE MODE"
@@ -89,8 +97,7 @@ class PostgresMigrations:
         if await connection.fetchval(_EXISTS, self._names.schema):
             return
         try:
-            # Another process may make it meanwhile, which IF NOT EXISTS does not see.
-            with contextlib.suppress(asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):
+            with contextlib.suppress(*_MADE_MEANWHILE):
                 await connection.execute(self._names.fill(_VERSIONS))
         except asyncpg.InvalidSchemaNameError as error:
             raise ConfigurationError(
@@ -121,7 +128,6 @@ class PostgresMigrations:
             await connection.execute(self._server.begin())
             result = await work(connection)
             await connection.execute("COMMIT")
-            return result
         except Exception as error:
             if is_refusal(error):
                 raise translate(error, self._server.place) from error
@@ -129,6 +135,8 @@ class PostgresMigrations:
                 late = loop.time() >= deadline
                 raise lost(self._server.place, writes=writes, late=late) from error
             raise
+        else:
+            return result
         finally:
             timer.cancel()
             connection.terminate()

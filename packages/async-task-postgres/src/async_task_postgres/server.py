@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 from async_task.spi.errors import ConfigurationError, ConnectionLostError
 
 from async_task_postgres.failures import CLIENT_ERRORS, translate_connect
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Connection = Any
 """An `asyncpg.Connection`, which is generic only for type checkers."""
@@ -83,12 +80,11 @@ class Server:
                 f"{self.place} runs PostgreSQL {version}; async-task needs {OLDEST} or later"
             )
 
-    async def connect(self, deadline: float, settings: Mapping[str, str]) -> Connection:
-        """Make a connection with `SESSION` and `settings`; behind a pooler, a plain one.
+    async def connect(self, deadline: float) -> Connection:
+        """Make a connection with `SESSION`; behind a pooler, a plain one.
 
         Args:
             deadline: When to give up, by the loop's clock.
-            settings: What else to set.
 
         Raises:
             DriverError: It cannot be made; nothing was sent.
@@ -96,7 +92,7 @@ class Server:
         if self.pooled:
             return await self.connect_plainly(deadline)
         return await self._bounded(
-            self._connect(self._script("SET", settings), cached_statements=200), deadline
+            self._connect(self._script("SET"), cached_statements=200), deadline
         )
 
     async def connect_plainly(self, deadline: float) -> Connection:
@@ -107,14 +103,14 @@ class Server:
         """
         return await self._bounded(self._connect(cached_statements=0), deadline)
 
-    def begin(self, settings: Mapping[str, str] | None = None) -> str:
-        """Return a script that begins a transaction with `SESSION` and `settings`."""
+    def begin(self) -> str:
+        """Return a script that begins a transaction with `SESSION`."""
         begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-        return f"{begin}; {self._script('SET LOCAL', settings or {})}"
+        return f"{begin}; {self._script('SET LOCAL')}"
 
-    def _script(self, command: str, settings: Mapping[str, str]) -> str:
+    def _script(self, command: str) -> str:
         timeout_ms = str(self._statement_timeout_ms)
-        everything = {**SESSION, "statement_timeout": timeout_ms, **settings}
+        everything = {**SESSION, "statement_timeout": timeout_ms}
         return "; ".join(f"{command} {name} = '{value}'" for name, value in everything.items())
 
     async def _connect(self, script: str = "", *, cached_statements: int) -> Connection:

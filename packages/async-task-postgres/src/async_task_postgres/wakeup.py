@@ -91,6 +91,7 @@ class Wakeup:
             self._listener = None
         if self._sender is not None:
             await asyncio.wait([self._sender], timeout=self._server.op_timeout_s)
+        self._unsent = ""
 
     def _wake(self, kinds: str) -> None:
         for event, kind in self._waiting.items():
@@ -115,7 +116,7 @@ class Wakeup:
         while True:
             deadline = loop.time() + self._server.op_timeout_s
             with contextlib.suppress(DriverError, *CLIENT_ERRORS):
-                connection = await self._server.connect(deadline, {})
+                connection = await self._server.connect(deadline)
                 try:
                     await self._hear(connection)
                 finally:

@@ -140,7 +140,8 @@ class ToyConsumer:
 
     def look(self, queues: Any, limit: int, lease_id: bytes, visibility_ms: int) -> list[Lease]:
         reclaim(self.store)
-        now, leases = now_ms(), []
+        now = now_ms()
+        leases: list[Lease] = []
         for queue in queues:
             for entry in sorted(self.store, key=lambda entry: entry.due):
                 message = entry.message
