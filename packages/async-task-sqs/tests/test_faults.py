@@ -44,6 +44,7 @@ class Faults:
     def __init__(self, endpoint: str, session: ClientSession) -> None:
         self._session = session
         self._endpoint = endpoint
+        self._seen = asyncio.Condition()
         self._orders: dict[str, list[tuple[str, Sequence[int]]]] = {}
         self.calls: Counter[str] = Counter()
         self.entries: Counter[str] = Counter()
@@ -70,10 +71,17 @@ class Faults:
         """Have the next call of an operation `throttled`, `lost`, `partial` or `repeated`."""
         self._orders.setdefault(operation, []).append((kind, entries))
 
+    async def more(self, operation: str, than: int) -> None:
+        """Wait until an operation was called more often than that."""
+        async with self._seen:
+            await self._seen.wait_for(lambda: self.calls[operation] > than)
+
     async def answer(self, request: web.Request) -> web.Response:
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
         body = json.loads(await request.read())
-        self.calls[operation] += 1
+        async with self._seen:
+            self.calls[operation] += 1
+            self._seen.notify_all()
         self.entries[operation] += len(body.get("Entries", ()))
         orders = self._orders.get(operation)
         kind, broken = orders.pop(0) if orders else ("passed", ())
@@ -256,6 +264,18 @@ async def test_a_message_that_comes_twice_is_settled_twice(faults: Faults) -> No
         assert await look(consumer) == []
 
 
+async def test_two_copies_of_a_message_are_two_leases(faults: Faults) -> None:
+    """A dispatch of unknown outcome that is repeated stores a second copy."""
+    async with opened(new_driver(faults.port)) as (driver, consumer):
+        await driver.enqueue(messages(1) * 2)
+        first = await look(consumer)
+        second = await look(consumer)
+        assert [lease.id for lease in first] == [lease.id for lease in second]
+        await consumer.settle([*map(Ack, first + second)])
+        [stats] = await driver.stats(["q"])
+        assert (stats.ready, stats.leased) == (0, 0)
+
+
 async def test_a_task_costs_three_calls_for_ten(faults: Faults) -> None:
     async with opened(new_driver(faults.port)) as (driver, consumer):
         await driver.enqueue(messages(1))  # finds the queue
@@ -278,6 +298,46 @@ async def test_waiting_costs_a_call_for_each_poll_of_a_queue(faults: Faults) -> 
             ("q", "low"), 10, wait_ms=1000, lease_id=os.urandom(16), visibility_ms=HOUR_MS
         )
         assert faults.calls[RECEIVE] <= 2 * 3
+
+
+async def test_what_comes_after_an_interruption_is_given_back_uncharged(faults: Faults) -> None:
+    """A receive call cannot be taken back; leaving the consumer waits for what it brings."""
+    driver = new_driver(faults.port)
+    async with opened(driver) as (_, other):
+        async with driver.consumer(ConsumerOptions(queues=("q",), max_leases=10)) as consumer:
+            call = consumer.lease(
+                ("q",), 10, wait_ms=HOUR_MS, lease_id=os.urandom(16), visibility_ms=HOUR_MS
+            )
+            waiting = asyncio.create_task(call)
+            await faults.more(RECEIVE, 0)
+            consumer.interrupt()
+            assert await waiting == []
+            await driver.enqueue(messages(1))
+        [lease] = await take(other, 1)
+        assert (lease.deliveries, lease.crashes) == (1, 0)
+
+
+async def test_polls_of_several_queues_ask_for_no_more_than_is_wanted(faults: Faults) -> None:
+    async with opened(new_driver(faults.port)) as (driver, consumer):
+        queues = ("a", "b", "c")
+        await driver.provision(queues)
+        for limit in (1, 2, 4, 7):
+            call = consumer.lease(
+                queues, limit, wait_ms=3000, lease_id=os.urandom(16), visibility_ms=HOUR_MS
+            )
+            waiting = asyncio.create_task(call)
+            seen = faults.calls[RECEIVE]
+            await faults.more(RECEIVE, seen)
+            await driver.enqueue([Message(new_id(), queue, b"") for queue in queues * 4])
+            leases = await waiting
+            assert 1 <= len(leases) <= limit
+            rest: list[Lease] = []
+            while len(leases) + len(rest) < 12:
+                rest += await consumer.lease(
+                    queues, 100, wait_ms=3000, lease_id=os.urandom(16), visibility_ms=HOUR_MS
+                )
+            assert {lease.crashes for lease in [*leases, *rest]} == {0}
+            await consumer.settle([*map(Ack, [*leases, *rest])])
 
 
 async def test_a_long_delay_takes_hops_that_nobody_sees(faults: Faults) -> None:

@@ -73,7 +73,7 @@ class SqsConsumer:
                 taken = await self._look(call)
                 left = ends - loop.time()
                 if taken or left <= 0 or call.interrupted.done():
-                    return [self._held.begin(each, lease_id) for each in taken]
+                    return [self._held.begin(each, lease_id) for each in self._singly(taken)]
                 await self._wait(call, left)
         finally:
             self._polls.leave(call)
@@ -109,6 +109,12 @@ class SqsConsumer:
         for call in self._calls:
             if not call.interrupted.done():
                 call.interrupted.set_result(None)
+
+    def _singly(self, taken: Sequence[Received]) -> Sequence[Received]:
+        """Keep one copy of each message; `(id, lease_id)` names a lease, so others have to wait."""
+        first = {each.copy.id: each for each in reversed(taken)}
+        self._polls.put_back([each for each in taken if first[each.copy.id] is not each])
+        return [*reversed(first.values())]
 
     def _settled(self, task: asyncio.Task[list[int]]) -> None:
         self._settling.discard(task)

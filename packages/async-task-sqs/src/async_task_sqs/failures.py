@@ -111,6 +111,8 @@ def _meaning(code: str, text: str, what: str) -> DriverError | None:
         return AccessDeniedError(
             f"AWS does not allow {what}: {code} {text}; check the credentials and the policy"
         )
+    if code == "QueueDeletedRecently":
+        return DriverError(f"SQS makes no queue of that name yet at {what}: {text}", retryable=True)
     if code in _NO_QUEUE:
         return NoQueueError(f"no such queue at {what}")
     if code == "BatchRequestTooLong" or "must be shorter than" in text:

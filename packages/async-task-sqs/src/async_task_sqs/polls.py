@@ -12,8 +12,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from async_task.spi.errors import DriverError
-
 from async_task_sqs.batches import extend
 from async_task_sqs.limits import BATCH
 from async_task_sqs.receiving import give_back, receive, send_on
@@ -25,6 +23,10 @@ if TYPE_CHECKING:
     from async_task_sqs.queues import Queues
     from async_task_sqs.receiving import Received
     from async_task_sqs.sending import Sender
+
+LONGEST_POLL_S: Final = 5
+"""How long SQS is asked to wait for messages: as long as core does, so that leaving a consumer
+never has to break off a call that may bring messages."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +49,7 @@ class Call:
     interrupted: asyncio.Future[None]
     began: float = field(default_factory=time.monotonic)
     due: set[str] = field(default_factory=set[str])
-    errors: list[DriverError] = field(default_factory=list[DriverError])
+    errors: list[Exception] = field(default_factory=list[Exception])
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +85,7 @@ class Polls:
         for poll in self._running:
             if poll.owner is call:
                 poll.owner = None
+        self._expect()
 
     def watched(self, call: Call, queue: str) -> bool:
         """Tell whether a receive call for a queue is under way."""
@@ -160,7 +163,7 @@ class Polls:
                 self._client, poll.queue, url, poll.count, wait_s=wait_s, visibility_s=visibility_s
             )
             due = await send_on(self._client, self._sender, came)
-        except DriverError as error:
+        except Exception as error:  # also a bug of ours is raised by `lease`
             if poll.owner is not None:
                 poll.owner.errors.append(error)
         else:
@@ -173,9 +176,15 @@ class Polls:
         self._arrived += [(now, each) for each in due]
         if full and poll.owner is not None:
             poll.owner.due.add(poll.queue)
-        if due:
-            patience_s = due[0].visibility_s / 3
-            asyncio.get_running_loop().call_later(patience_s, self._give_back, due)
+        if poll.owner is None:
+            self._expect()
+
+    def _expect(self) -> None:
+        """Have what nobody waits for given back, unless somebody claims it soon."""
+        waiting = [each for _, each in self._arrived]
+        if waiting:
+            patience_s = min(each.visibility_s for each in waiting) / 3
+            asyncio.get_running_loop().call_later(patience_s, self._give_back, waiting)
 
     def _give_back(self, received: Sequence[Received]) -> None:
         """Return what nobody has claimed by now."""
@@ -196,8 +205,3 @@ class Polls:
                 each.until = asked + visibility_s
                 each.visibility_s = visibility_s
         return [each for each, got in zip(received, outcomes, strict=True) if got is not None]
-
-
-LONGEST_POLL_S: Final = 5
-"""How long SQS is asked to wait for messages: as long as core does, so that leaving a consumer
-never has to break off a call that may bring messages."""

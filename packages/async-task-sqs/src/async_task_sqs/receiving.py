@@ -143,7 +143,7 @@ def _received(
     message: Any, date: str | None, queue: str, url: str, visibility_s: int, until: float
 ) -> Received:
     copy = read(message)
-    times = message["Attributes"]
+    times = message.get("Attributes", {})
     sent_at_ms, first_ms, count = (int(times.get(name, 0)) for name in _TIMES)
     if copy.expires_in_ms is not None:
         copy.expires_at_ms = sent_at_ms + copy.expires_in_ms
