@@ -6,11 +6,10 @@ import json
 import uuid
 
 import pytest
-from async_task.core.ids import new_id
 from async_task_sqs.limits import DELAY_S
 from async_task_sqs.wire import Copy, read, size
 
-ID = new_id()
+ID = bytes(range(16))
 STRANGE = (
     '"new":1',
     '"crashes":"1"',
