@@ -242,6 +242,23 @@ async def test_cancelling_anywhere_leaves_the_connections_right(
     assert await sessions(admin) == 0
 
 
+async def test_a_connection_that_comes_as_its_caller_is_cancelled_is_dropped(
+    make: Make, admin: asyncpg.Connection
+) -> None:
+    driver = make(min_pool_size=0)
+    await driver.open()
+    before = await sessions(admin)
+    others = asyncio.all_tasks()
+    pinging = asyncio.create_task(driver.ping())
+    await asyncio.sleep(0)  # it has begun to connect, in a task of the attempt's own
+    connecting = asyncio.all_tasks() - others - {pinging}
+    connecting.pop().add_done_callback(lambda _: pinging.cancel())
+    await asyncio.wait([pinging])
+    assert pinging.cancelled()
+    assert await sessions(admin) == before
+    await driver.close()
+
+
 async def sessions(admin: asyncpg.Connection) -> int:
     """Count the others' sessions, a moment later: the server sees late that a client went away."""
     await asyncio.sleep(0.5)

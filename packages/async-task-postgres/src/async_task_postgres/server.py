@@ -137,11 +137,11 @@ class Server:
         task: asyncio.Task[Connection] = loop.create_task(connecting)
         try:
             await asyncio.wait([task], timeout=max(0.0, deadline - loop.time()))
-        finally:
-            if not task.done():
-                task.add_done_callback(_forget)
-                task.cancel()
+        except asyncio.CancelledError:
+            _abandon(task)  # also when it is done: it may have come in this very moment
+            raise
         if not task.done():
+            _abandon(task)
             raise ConnectionLostError(
                 f"{self.place} did not accept a connection within op_timeout; check that it runs "
                 "and can be reached"
@@ -150,6 +150,12 @@ class Server:
             return task.result()
         except (*CLIENT_ERRORS, ValueError) as error:
             raise translate_connect(error, self.place) from error
+
+
+def _abandon(task: asyncio.Task[Connection]) -> None:
+    """Leave an attempt to itself; should a connection come of it, or have come, it is dropped."""
+    task.add_done_callback(_forget)
+    task.cancel()
 
 
 def _forget(task: asyncio.Task[Connection]) -> None:
