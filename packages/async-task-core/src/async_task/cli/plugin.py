@@ -18,6 +18,7 @@ def async_task_commands() -> list[CommandInfo]:
             ("resume", "Undo pause."),
             ("dead", "List, show, requeue or purge dead letters."),
             ("doctor", "Check configuration, backend and what it can do."),
+            ("bench", "Measure what a backend costs here."),
             ("plugins", "List the installed plug-ins and drivers."),
         )
     ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import click
 
+from async_task.cli.event_loop import loop_factory
 from async_task.cli.options import BackendCommand, check_queues
 from async_task.cli.supervise import (
     follow,
@@ -27,7 +27,6 @@ from async_task.runtime.supervisor import RECYCLE_EXIT
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
     from async_task.cli.backend import Backend
 
@@ -142,7 +141,7 @@ def command(
 
     most = max_tasks if recycle_tasks is None else recycle_tasks
     worker = Worker(driver, queues, concurrency, most, stop_when_empty=stop_when_empty)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_work(worker, line))
     if recycle_tasks is not None and worker.spent:
         ctx.exit(RECYCLE_EXIT)
@@ -155,15 +154,6 @@ async def _work(worker: Worker, line: socket.socket | None) -> None:
         following.cancel()
     if worker.running:
         _leave(worker.running)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return that of uvloop if it is installed."""
-    try:
-        uvloop: Any = importlib.import_module("uvloop")
-    except ImportError:
-        return None
-    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
 
 
 def _leave(stuck: int) -> None:
