@@ -30,7 +30,8 @@ class Contender:
         delivery: What becomes of a task whose worker dies.
         settings: What was chosen, in words.
         adapter: Module of `benchmarks.adapters`.
-        crowd: Whether one worker can have a thousand tasks in flight.
+        bulky: Whether it takes a million tasks in less than minutes.
+        concurrency: Tasks at the same time.
     """
 
     library: str
@@ -43,7 +44,7 @@ class Contender:
     delivery: str = "at least once"
     settings: str
     adapter: str = ""
-    crowd: bool = False
+    bulky: bool = True
     concurrency: int = 100
 
     @property
@@ -81,7 +82,6 @@ def _ours(store: str, tasks: int, paused: int = 10_000) -> Contender:
         tasks=tasks,
         paused=paused,
         settings="its command line with --concurrency 100; no line of log per task",
-        crowd=True,
     )
 
 
@@ -90,7 +90,7 @@ OURS: Final = (
     _ours("postgres", 40_000),
     _ours("mysql", 30_000),
     _ours("sqlite", 40_000),
-    _ours("sqs", 4_000, 4_000),
+    replace(_ours("sqs", 4_000, 4_000), bulky=False),
 )
 
 _CELERY = Contender(
@@ -143,7 +143,6 @@ _TASKIQ = Contender(
     ),
     tasks=8_000,
     settings="streams, 100 a read; 100 tasks at a time, prefetch 100; uvloop",
-    crowd=True,
 )
 _SAQ = Contender(
     library="saq",
@@ -151,7 +150,6 @@ _SAQ = Contender(
     requires=("saq[redis,postgres]==0.26.4", "psycopg[binary,pool]==3.3.9", _UVLOOP, _HIREDIS),
     work=(*_SIDE, "saq", "work"),
     settings="100 at a time, 3 tries; uvloop",
-    crowd=True,
 )
 _PGQUEUER = Contender(
     library="pgqueuer",
@@ -186,7 +184,6 @@ PEERS: Final = (
         requires=("arq==0.28.0", _UVLOOP, _HIREDIS),
         work=(*_SIDE, "arq", "work"),
         settings="max_jobs=100, poll_delay=0.01 (its default of 0.5 is three times slower); uvloop",
-        crowd=True,
     ),
     _TASKIQ,
     _SAQ,
@@ -198,7 +195,6 @@ PEERS: Final = (
         tasks=3_000,
         paused=3_000,
         settings="100 at a time, prefetch 100; uvloop",
-        crowd=True,
     ),
     Contender(
         library="procrastinate",
@@ -209,7 +205,6 @@ PEERS: Final = (
         paused=1_500,
         delivery="at least once, stalled jobs retried by hand",
         settings="100 at a time, pool of 20, delete_jobs=always, LISTEN; uvloop",
-        crowd=True,
     ),
     _PGQUEUER,
     replace(

@@ -19,7 +19,7 @@ from benchmarks.scenarios import SCENARIOS, Setting, Size
 from benchmarks.stores import STORES, Store, started
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmarks.contenders import Contender
     from benchmarks.scenarios import Figures
@@ -31,17 +31,26 @@ class Plan:
 
     Attributes:
         contenders: Who.
-        scenarios: What everybody is measured by, in rounds.
-        once: What only ours are measured by, after the rounds, once.
-        rounds: How often.
+        rounds: What everybody is measured by, and how often.
+        ours: What only ours are measured by, once, after that.
         size: How much.
     """
 
     contenders: Sequence[Contender]
-    scenarios: Sequence[str]
-    once: Sequence[str] = ()
-    rounds: int
+    rounds: Mapping[str, int]
+    ours: Sequence[str] = ()
     size: Size
+
+    def steps(self, present: Sequence[Contender]) -> list[tuple[Contender, str]]:
+        """Return what to do, in order: everybody once, then everybody again."""
+        alternating = [
+            (contender, scenario)
+            for number in range(max(self.rounds.values(), default=0))
+            for scenario, rounds in self.rounds.items()
+            if number < rounds
+            for contender in present
+        ]
+        return alternating + [(c, scenario) for scenario in self.ours for c in present if c.ours]
 
 
 def run(plan: Plan) -> dict[str, Any]:
@@ -55,13 +64,7 @@ def run(plan: Plan) -> dict[str, Any]:
     present = [c for c in plan.contenders if STORES[c.store].installed()]
     for contender in present:
         python(contender)
-    steps = [
-        (contender, scenario)
-        for _ in range(plan.rounds)
-        for scenario in plan.scenarios
-        for contender in present
-    ]
-    steps += [(c, scenario) for scenario in plan.once for c in present if c.ours]
+    steps = plan.steps(present)
     with ExitStack() as stack:
         stores: dict[str, Store] = {}
         for name in dict.fromkeys(contender.store for contender in present):
@@ -82,7 +85,7 @@ def run(plan: Plan) -> dict[str, Any]:
         "machine": machine(),
         "began": began.isoformat(timespec="seconds"),
         "took_s": round((datetime.now(UTC) - began).total_seconds()),
-        "rounds": plan.rounds,
+        "rounds": dict(plan.rounds),
         "contenders": {c.name: asdict(c) | {"ours": c.ours} for c in present},
         "stores": {c.store: STORES[c.store].settings for c in present},
         "missing": [c.name for c in plan.contenders if c not in present],

@@ -50,10 +50,10 @@ class Size:
 
 
 SHORT: Final = Size(
-    share=0.5, idle_s=1, paced_s=2, backlog=(1_000, 20_000), crowd=(1_000,), produced=50_000
+    share=0.5, idle_s=1, paced_s=2, backlog=(1_000, 20_000), crowd=(1_000,), produced=100_000
 )
 FULL: Final = Size(
-    share=1.0, idle_s=2, paced_s=4, backlog=(1_000, 100_000), crowd=(1_000,), produced=1_000_000
+    share=1.0, idle_s=1, paced_s=2, backlog=(1_000, 100_000), crowd=(1_000,), produced=1_000_000
 )
 SMOKE: Final = Size(share=0.01, idle_s=0.1, paced_s=0.2, backlog=(100,), crowd=(50,), produced=500)
 
@@ -171,6 +171,8 @@ def delayed(setting: Setting) -> dict[str, Figures]:
 
 def backlog(setting: Setting) -> dict[str, Figures]:
     """Drain the first of a backlog of ready tasks beside as many delayed ones."""
+    if not setting.contender.bulky:
+        return {}
     measured = min(setting.tasks, 10_000)
     figures: dict[str, Figures] = {}
     for size in setting.size.backlog:
@@ -217,6 +219,8 @@ def crowd(setting: Setting) -> dict[str, Figures]:
 
 def produce(setting: Setting) -> dict[str, Figures]:
     """Send very many from one process, and weigh it."""
+    if not setting.contender.bulky:
+        return {}
     count = setting.size.produced
     scene = setting.scene(count)
     with scene.sending() as sender:
