@@ -209,7 +209,6 @@ def crowd(setting: Setting) -> dict[str, Figures]:
             sender.send("quickest", WARM_UP, count, seconds=30.0)
             running = working.wait(WARM_UP, count)
             grown = memory_mib(working.pids) - before
-            working.kill()
         figures[f"{count:,} in flight"] = {
             "kib_per_task": grown * 1024 / max(running, 1),
             "running": running,

@@ -26,7 +26,6 @@ LOOK_S: Final = 0.005
 """How often the runner looks at the ledger: a thousandth of a core."""
 STUCK_S: Final = 15.0
 """When nothing has run for so long, what is missing is lost."""
-STOP_S: Final = 8.0
 
 
 class MissingError(Exception):
@@ -34,7 +33,7 @@ class MissingError(Exception):
 
 
 class Sender:
-    """A process that sends; made by `Scene.sender`."""
+    """A process that sends; made by `Scene.sending`."""
 
     def __init__(self, process: subprocess.Popen[str], scene: Scene) -> None:
         self._process = process
@@ -103,10 +102,6 @@ class Working:
     def pids(self) -> list[int]:
         """Its processes."""
         return tree(self._process.pid)
-
-    def kill(self) -> None:
-        """End it at once, whatever it is doing."""
-        os.killpg(self._process.pid, signal.SIGKILL)
 
     def read(self, start: int, count: int) -> Reading:
         """Read what has been done of a span of tasks, and the clocks."""
@@ -184,8 +179,7 @@ class Scene:
             "ASYNC_TASK_BENCH_URL": self._url,
             VARIABLE: str(path),
         }
-        with self.sender() as sender:
-            sender.order("prepare")
+        self._prepared = False
 
     @property
     def printed(self) -> str:
@@ -199,8 +193,8 @@ class Scene:
         return {"lost": lost, "repeated": self.ledger.repeated(start, count)}
 
     @contextmanager
-    def sender(self) -> Generator[Sender]:
-        """Run a process that sends, connected after its first `open`."""
+    def sending(self) -> Generator[Sender]:
+        """Run a process that sends, connected; the first one makes the schema."""
         command = self._python("-m", "benchmarks.side", self.contender.module, "send")
         with (
             self._log.open("ab") as log,
@@ -214,12 +208,10 @@ class Scene:
                 text=True,
             ) as process,
         ):
-            yield Sender(process, self)
-
-    @contextmanager
-    def sending(self) -> Generator[Sender]:
-        """Run a process that sends, connected."""
-        with self.sender() as sender:
+            sender = Sender(process, self)
+            if not self._prepared:
+                sender.order("prepare")
+                self._prepared = True
             sender.order("open")
             yield sender
             sender.order("close")
@@ -228,7 +220,7 @@ class Scene:
     def worker(
         self, *, io: bool = False, concurrency: int | None = None, processes: int = 1
     ) -> Generator[Working]:
-        """Run a worker, and stop it in the end."""
+        """Run a worker, and kill it in the end."""
         contender = self.contender
         most = contender.concurrency if concurrency is None else concurrency
         template = contender.io if io and contender.io else contender.work
@@ -248,16 +240,17 @@ class Scene:
         try:
             yield Working(process, self)
         finally:
-            _stop(process)
+            _end(process)
 
     def _python(self, *arguments: str) -> Sequence[str]:
         return [python(self.contender), *arguments]
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_S)
-    with suppress(ProcessLookupError):  # what it leaves behind, if anything
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a worker with all its processes: nobody needs its store any more."""
+    for pid in tree(process.pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # what lost its parent
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
