@@ -58,7 +58,7 @@ def measure(*, full: bool) -> None:
     )
     print(report.tables(document))
     if options.json is not None:
-        options.json.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
     if options.page is not None:
         page.write_into(options.page, document)
     _complain(document)

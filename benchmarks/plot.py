@@ -16,48 +16,47 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 860
 LEFT: Final = 190
-RIGHT: Final = 150
-BAR: Final = 20
-GAP: Final = 26
+RIGHT: Final = 190
+TOP: Final = 50
+BAR: Final = 18
+GAP: Final = 22
+STORE_GAP: Final = 10
 OURS: Final = "#2f6fab"
 THEIRS: Final = "#b9b9b9"
-SERVER: Final = 0.45
-"""Opacity of the server's part of a bar."""
 
 
 def drawn(document: dict[str, Any]) -> str:
     """Return an SVG: CPU per no-op task of everybody, by store, on a logarithmic scale."""
     drain = summary(document)["drain"]
     theirs = {name for name, about in document["contenders"].items() if not about["ours"]}
-    rows: list[str] = []
-    y = 58
-    longest = max(f["cpu_us"] + f["server_us"] for f in drain.values())
-    shortest = 1.0
-    scale = (WIDTH - LEFT - RIGHT) / math.log10(longest / shortest)
+    both_us = {name: figures["cpu_us"] + figures["server_us"] for name, figures in drain.items()}
+    scale = (WIDTH - LEFT - RIGHT) / math.log10(max(both_us.values()))
 
     def x(us: float) -> float:
-        return LEFT + scale * math.log10(max(us, shortest) / shortest)
+        return LEFT + scale * math.log10(max(us, 1.0))
 
-    both_us = {name: figures["cpu_us"] + figures["server_us"] for name, figures in drain.items()}
+    rows: list[str] = []
+    y, store = TOP, ""
     for name in sorted(drain, key=lambda name: (_store(name), both_us[name])):
+        if _store(name) != store:
+            y += STORE_GAP
+            store = _store(name)
         figures = drain[name]
-        own, both = figures["cpu_us"], both_us[name]
-        colour = THEIRS if name in theirs else OURS
+        parts = f"{number(figures['cpu_us'])} + {number(figures['server_us'])} us"
         rows += [
             _text(LEFT - 8, y + BAR - 6, name, anchor="end", bold=name not in theirs),
-            _bar(LEFT, y, x(own) - LEFT, colour),
-            _bar(x(own), y, x(both) - x(own), colour, SERVER),
-            _text(x(both) + 6, y + BAR - 6, f"{number(figures['rate'])} tasks/s"),
+            _bar(LEFT, y, x(both_us[name]) - LEFT, THEIRS if name in theirs else OURS),
+            _text(x(both_us[name]) + 6, y + BAR - 6, f"{parts}; {number(figures['rate'])}/s"),
         ]
         y += GAP
     grid: list[str] = []
-    for power in range(int(math.log10(longest)) + 1):
+    for power in range(int(math.log10(max(both_us.values()))) + 1):
         at = x(10**power)
         grid += [
-            f'<line x1="{at:.0f}" y1="52" x2="{at:.0f}" y2="{y}" stroke="#dddddd"/>',
-            _text(at, 46, f"{10**power:,} us", anchor="middle"),
+            f'<line x1="{at:.0f}" y1="{TOP}" x2="{at:.0f}" y2="{y}" stroke="#dddddd"/>',
+            _text(at, TOP - 6, f"{10**power:,} us", anchor="middle"),
         ]
-    title = "CPU time per no-op task, worker (solid) and server (pale); shorter is better"
+    title = "CPU time per no-op task, worker + server, and tasks per second (logarithmic)"
     return _svg(y + 12, [_text(12, 22, title, bold=True), *grid, *rows])
 
 
@@ -65,11 +64,8 @@ def _store(name: str) -> str:
     return name.rpartition(" ")[2]
 
 
-def _bar(x: float, y: float, width: float, colour: str, opacity: float = 1.0) -> str:
-    return (
-        f'<rect x="{x:.1f}" y="{y}" width="{max(width, 0):.1f}" height="{BAR}" fill="{colour}"'
-        f' fill-opacity="{opacity}"/>'
-    )
+def _bar(x: float, y: float, width: float, colour: str) -> str:
+    return f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}"/>'
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", bold: bool = False) -> str:
@@ -81,7 +77,7 @@ def _svg(height: int, parts: Iterable[str]) -> str:
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
-        f' font-family="sans-serif" font-size="12" fill="#222222">\n'
+        f' font-family="DejaVu Sans, Helvetica, sans-serif" font-size="12" fill="#222222">\n'
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>\n{body}\n</svg>\n'
     )
 
