@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from async_task.core.batching import EnqueueBatcher
-from async_task.core.codec import codec
 from async_task.core.composing import check_supported, message_of
 from async_task.core.events import EventKind, TaskEvent, emit, listeners
 from async_task.core.handle import TaskHandle
 from async_task.core.ids import id_bytes, id_text
 from async_task.core.middleware import dispatch_is_wrapped, wrapped_send
 from async_task.core.outcome import Outcome, TaskStatus
+from async_task.core.references import decoded
 from async_task.core.results import ResultWaiter
 from async_task.core.transactions import current_transaction, store, store_sync
 from async_task.errors import (
@@ -116,7 +116,7 @@ class Dispatcher:
         except TimeoutError:
             msg = f"task {task_id} has not ended within {timeout} s"
             raise ResultNotReadyError(msg) from None
-        return _value(task_id, Outcome.unpack(body))
+        return await _value(task_id, Outcome.unpack(body))
 
     async def status(self, task_id: str) -> TaskStatus:
         """Say where a task is; see `TaskHandle.status`."""
@@ -248,10 +248,10 @@ _STATUS = {
 }
 
 
-def _value(task_id: str, outcome: Outcome) -> object:
+async def _value(task_id: str, outcome: Outcome) -> object:
     """Return the result an outcome holds, or raise what it says instead."""
     if outcome.status is TaskStatus.DONE:
-        return codec().decode(outcome.value or b"")
+        return await decoded(outcome.value or b"")
     if outcome.status is TaskStatus.CANCELLED:
         msg = f"task {task_id} was cancelled"
         raise TaskCancelledError(msg)

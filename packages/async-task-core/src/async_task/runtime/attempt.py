@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from async_task.core.envelope import Envelope
     from async_task.core.history import History
     from async_task.core.reasons import DeadReason
+    from async_task.core.references import SharedFetch
     from async_task.core.retry import RetryPolicy
     from async_task.spi.messages import Lease
 
@@ -78,6 +79,7 @@ class Attempt(Hold):
             left to be dealt with.
         doom: Set when there is nothing to run: the reason it is dead, and the error saying so.
         runner: The asyncio task that runs it, once it is started.
+        fetch: What fetches its references along with those of others, if any do.
     """
 
     __slots__ = (
@@ -85,6 +87,7 @@ class Attempt(Hold):
         "doom",
         "envelope",
         "fault",
+        "fetch",
         "history",
         "policy",
         "result_ttl_ms",
@@ -116,11 +119,17 @@ class Attempt(Hold):
         self.fault: Exception | None = None
         self.doom: tuple[DeadReason, Exception] | None = None
         self.runner: asyncio.Task[None] | None = None
+        self.fetch: SharedFetch | None = None
 
     @property
     def suspect(self) -> bool:
         """Whether it may be what takes its process down, so that it has to run alone."""
         return self.lease.crashes >= SUSPECT_CRASHES or self.history.solo_crashes > 0
+
+    @property
+    def apart(self) -> bool:
+        """Whether it runs in a child process of the worker."""
+        return self.suspect or self.definition.execution is Execution.PROCESS
 
     @property
     def in_thread(self) -> bool:
