@@ -99,13 +99,24 @@ def get_dispatcher(driver: str | QueueDriver | None = None) -> Dispatcher:
 
 
 def dispatched_in_transaction(call: PendingCall[R]) -> TaskHandle[R] | None:
-    """Dispatch a call in the synchronous transaction it is to be in; None if it is in none."""
-    if call.options.connection is None and current_transaction.get() is None:
+    """Dispatch a call with the synchronous transaction it is to be in, or is to wait for.
+
+    Returns:
+        Its handle, or None if there is no such transaction.
+    """
+    options = call.options
+    waits = options.after_commit is not None
+    if not waits and options.connection is None and current_transaction.get() is None:
         return None
     driver = call.definition.options.driver
+    if _substitute is not None:
+        driver = _substitute
     if not isinstance(driver, QueueDriver):
-        driver = _substitute or QueueDriver.from_config(get_global_config(), name=driver)
-    return Dispatcher(driver).dispatch_in_transaction(call)
+        driver = QueueDriver.from_config(get_global_config(), name=driver)
+    dispatcher = Dispatcher(driver, joins_transactions=driver is not _substitute)
+    if waits:
+        return dispatcher.dispatch_after_commit(call, is_sync=True)
+    return dispatcher.dispatch_in_transaction(call)
 
 
 def bind_dispatcher(dispatcher: Dispatcher | None) -> None:

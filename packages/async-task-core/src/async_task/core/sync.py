@@ -31,7 +31,18 @@ def run_sync(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if _in_loop():
         msg = "dispatch_sync() would block the event loop that runs here; await dispatch() instead"
         raise ConfigurationError(msg)
-    return asyncio.run_coroutine_threadsafe(call(), _background().loop).result()
+    return block(call)
+
+
+def block(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Do as `run_sync`, also where an event loop runs in this thread: it stands meanwhile.
+
+    For what has to be done before a blocking call of another library returns.
+    """
+    background = _background()
+    if background.is_here:
+        raise ConfigurationError("code on the background loop of dispatch_sync() must not block it")
+    return asyncio.run_coroutine_threadsafe(call(), background.loop).result()
 
 
 class _Background:
@@ -44,6 +55,10 @@ class _Background:
         self._thread.start()
         self._started.wait()
         atexit.register(self._close)
+
+    @property
+    def is_here(self) -> bool:
+        return threading.current_thread() is self._thread
 
     def _run(self) -> None:
         asyncio.run(self._serve())
