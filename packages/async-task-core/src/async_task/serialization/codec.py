@@ -116,10 +116,9 @@ class Codec:
 
     def refers(self, data: bytes) -> bool:
         """Return whether there may be references in `data`; costs 0.1 us where there are none."""
-        for mark in self._marks:  # noqa: SIM110 - any() takes three times as long
-            if mark in data:
-                return True
-        return False
+        if not self._marks or wire.CUSTOM not in data:  # the byte that every one of them has
+            return False
+        return any(mark in data for mark in self._marks)
 
     def references(self, data: bytes) -> dict[str, dict[Hashable, None]]:
         """Return the distinct references in a value or in arguments, by tag, in order.
