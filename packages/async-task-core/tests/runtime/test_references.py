@@ -111,6 +111,11 @@ async def hurry(row: Any) -> None:
     seen.append(row)
 
 
+@task(timeout=0.05, max_retries=0)
+def hurry_blocking(row: Any) -> None:
+    seen.append(row)
+
+
 @task(result_ttl=60)
 async def keep(row: Any) -> Any:
     return row
@@ -157,7 +162,7 @@ async def test_what_is_gone_ends_the_task_without_a_run(bench: Any, rows: Rows) 
 
 async def test_a_fetch_counts_towards_the_timeout(bench: Any, rows: Rows) -> None:
     rows.hangs = asyncio.Event()
-    await bench.send(hurry(Row(1)), hurry(Row(2)))
+    await bench.send(hurry(Row(1)), hurry_blocking(Row(2)))
     await bench.work()
     assert [dead.errors[-1].type for dead in await bench.dead()] == [
         "async_task.errors.TaskTimeoutError"

@@ -49,7 +49,7 @@ class Library:
 types = TypeRegistry()
 types.register(Shelf)
 codec = Codec(types, [Library()])
-found = {"book": {number: Book(number) for number in (1, 2, 3)}}
+found: dict[str, dict[Hashable, object]] = {"book": {number: Book(number) for number in (1, 2, 3)}}
 
 
 def test_references_are_found_wherever_they_are() -> None:

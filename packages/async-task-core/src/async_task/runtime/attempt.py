@@ -80,6 +80,7 @@ class Attempt(Hold):
         doom: Set when there is nothing to run: the reason it is dead, and the error saying so.
         runner: The asyncio task that runs it, once it is started.
         fetch: What fetches its references along with those of others, if any do.
+        fetching: Whether it waits for them, and has not begun.
     """
 
     __slots__ = (
@@ -88,6 +89,7 @@ class Attempt(Hold):
         "envelope",
         "fault",
         "fetch",
+        "fetching",
         "history",
         "policy",
         "result_ttl_ms",
@@ -120,6 +122,7 @@ class Attempt(Hold):
         self.doom: tuple[DeadReason, Exception] | None = None
         self.runner: asyncio.Task[None] | None = None
         self.fetch: SharedFetch | None = None
+        self.fetching = False
 
     @property
     def suspect(self) -> bool:
@@ -134,7 +137,8 @@ class Attempt(Hold):
     @property
     def in_thread(self) -> bool:
         """Whether it runs in a thread of this process, which nothing can stop."""
-        return self.definition.execution is Execution.THREAD and not self.suspect
+        in_threads = self.definition.execution is Execution.THREAD and not self.suspect
+        return in_threads and not self.fetching
 
     def __repr__(self) -> str:
         return f"{self.definition.name}[{self.task_id}]"

@@ -83,10 +83,13 @@ class Executor:
             fetch = SharedFetch()
             fetch.add(payload)
         scope = AsyncExitStack()
+        attempt.fetching = True
         try:
             decoder = await scope.enter_async_context(fetch.opened(payload))
         except BaseException as exc:
             return await _undisturbed(attempt, _unbound(attempt, exc))
+        finally:
+            attempt.fetching = False
         try:
             return await self._run(attempt, run, decoder)
         finally:
