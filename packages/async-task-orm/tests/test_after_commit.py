@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from async_task import get_dispatcher, task
+from async_task import PendingCall, QueueDriver, TaskHandle, get_dispatcher, task
+from async_task.config import Config
 from async_task.core.dispatcher import Dispatcher
+from async_task.core.middleware import Middleware, Send, add_middleware, remove_middleware
 from async_task.core.outcome import TaskStatus
 from async_task.drivers.memory import MemoryDriver
 from async_task.errors import ConfigurationError, ConnectionLostError, EncodeError
@@ -228,12 +230,25 @@ async def test_the_fake_queue_waits_for_the_commit(session: AsyncSession) -> Non
 
 
 async def test_a_dispatcher_sends_to_its_own_driver(session: AsyncSession, queue: Any) -> None:
-    from async_task.config import Config
-    from async_task.core.queue_driver import QueueDriver
-
     other = QueueDriver.from_config(Config(driver="memory", namespace="of_another"))
     dispatcher = Dispatcher(other)
     await dispatcher.dispatch(note("x").after_commit(session))
     await session.commit()
     assert (await queue.ready(), await other.get_queue_size("default")) == (0, 1)
     await dispatcher.close()
+
+
+class Night(Middleware):
+    async def dispatch(self, call: PendingCall[Any], send: Send) -> TaskHandle[Any]:
+        return await send(call.on_queue("night"))
+
+
+async def test_middleware_sees_the_call_when_it_is_sent(session: AsyncSession, queue: Any) -> None:
+    handle = await note("x").after_commit(session).dispatch()
+    add_middleware(night := Night())
+    try:
+        await session.commit()
+    finally:
+        remove_middleware(night)
+    (stats,) = await get_dispatcher().driver.stats(["night"])
+    assert (stats.ready, await handle.status()) == (1, TaskStatus.READY)

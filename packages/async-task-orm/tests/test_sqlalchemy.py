@@ -19,10 +19,12 @@ from async_task.errors import EncodeError, TaskCancelledError
 from async_task.testing.fake import FakeQueue
 from async_task_orm import MissingRowError, register_model, set_sqlalchemy_session_factory
 from sqlalchemy import (
+    CHAR,
     JSON,
     DateTime,
     ForeignKey,
     String,
+    TypeDecorator,
     create_engine,
     delete,
     event,
@@ -80,6 +82,24 @@ class Line(Base):
     order_id: Mapped[uuid.UUID] = mapped_column("order", primary_key=True)
     position: Mapped[int] = mapped_column("line_no", primary_key=True)
     text: Mapped[str]
+
+
+class Token(TypeDecorator[uuid.UUID]):
+    """A type of the application's own, as one finds them for UUIDs."""
+
+    impl = CHAR(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> Any:
+        return None if value is None else value.hex
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return None if value is None else uuid.UUID(value)
+
+
+class Ticket(Base):
+    __tablename__ = "tickets"
+    token: Mapped[uuid.UUID] = mapped_column(Token, primary_key=True)
 
 
 class Animal(Base):
@@ -262,6 +282,15 @@ async def test_a_detached_row_and_one_that_is_only_flushed_are_fine(
         await session.commit()
     await queue.work()
     assert [row.id, "Eve"] == [seen[0][0].id, seen[0][1].name]
+
+
+async def test_a_key_may_be_of_a_type_of_the_applications_own(
+    sessions: Sessions, queue: Any
+) -> None:
+    await stored(sessions, ticket := Ticket(token=uuid.uuid4()))
+    await look.dispatch(ticket)
+    await queue.work()
+    assert [row.token for row in seen] == [ticket.token]
 
 
 async def test_inheritance_is_kept(sessions: Sessions, queue: Any) -> None:

@@ -49,9 +49,12 @@ class DjangoCodec(ModelCodec):
             raise ValueError(
                 "it is not saved, so no worker would find it; save it, or dispatch without it"
             )
-        key = row.pk if len(_fields(type(row))) > 1 else (row.pk,)
+        fields = _fields(type(row))
+        parts = row.pk if len(fields) > 1 else (row.pk,)
+        # A row that was just created may hold what it was given, such as a UUID as text.
+        key = tuple(field.to_python(part) for field, part in zip(fields, parts, strict=True))
         database: str | None = row._state.db
-        return Reference(name, tuple(key), None if database == _home(type(row)) else database)
+        return Reference(name, key, None if database == _home(type(row)) else database)
 
     def check(self, model: type, reference: Reference) -> None:
         """Compare a key with the fields of the primary key, as their validators do."""

@@ -81,8 +81,9 @@ class Dispatcher:
         if call.options.after_commit is not None:
             return self.dispatch_after_commit(call)
         call.message_id = given.message_id
+        send = self._send if call.message is None else partial(self._send, composed=call.message)
         try:
-            return await wrapped_send(self._send)(call)
+            return await wrapped_send(send)(call)
         finally:
             given.message_id = call.message_id
 
@@ -162,7 +163,11 @@ class Dispatcher:
         await self._batcher.drain()
         await self.driver.disconnect()
 
-    async def _send(self, call: PendingCall[Any]) -> TaskHandle[Any]:
+    async def _send(
+        self, call: PendingCall[Any], composed: Message | None = None
+    ) -> TaskHandle[Any]:
+        if composed is not None and call.message is None:  # middleware made another call of it
+            call.message_id = composed.id  # which the caller has a handle to
         message = call.message or message_of(call, self._config)
         given = self._transaction_of(call)
         try:
