@@ -19,11 +19,13 @@ CLOSE_S: Final = 5.0
 """How long the end of a process waits for connections to close."""
 
 
-def run_sync(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run what `call` returns on a loop in the background, and wait for it.
+def run_sync(
+    call: Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop | None = None
+) -> T:
+    """Run what `call` returns on a loop in another thread, and wait for it.
 
-    The loop is this process's own, started on first use; its connections stay open for the next
-    call and close with the process, and concurrent calls share round trips.
+    Without a `loop` it is this process's own, started on first use; its connections stay open for
+    the next call and close with the process, and concurrent calls share round trips.
 
     Raises:
         ConfigurationError: An event loop runs in this thread: waiting would block it.
@@ -31,7 +33,7 @@ def run_sync(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if _in_loop():
         msg = "dispatch_sync() would block the event loop that runs here; await dispatch() instead"
         raise ConfigurationError(msg)
-    return asyncio.run_coroutine_threadsafe(call(), _background().loop).result()
+    return asyncio.run_coroutine_threadsafe(call(), loop or _background().loop).result()
 
 
 class _Background:
