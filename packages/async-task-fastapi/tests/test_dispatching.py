@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import assert_type
 
 import pytest
 from async_task import Config, Dispatcher, QueueDriver, TaskHandle, get_global_config, task
@@ -146,11 +145,3 @@ def test_one_application_may_run_in_several_loops(own: Config, waiting: Waiting)
         first.post("/dispatcher")
         second.post("/dispatcher")
     assert waiting(own) == 2
-
-
-def test_the_types_are_as_expected() -> None:
-    async def typed(async_task: AsyncTaskIntegration) -> None:
-        assert_type(await async_task.get_dispatcher(), Dispatcher)
-        assert_type(await async_task.get_driver(), QueueDriver)
-        AsyncTaskIntegration(config="redis")  # type: ignore[arg-type]
-        AsyncTaskIntegration(worker=QueueDriver)  # type: ignore[arg-type]
