@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +26,8 @@ from async_task.testing.servers.redis import RedisServer
 from async_task_fastapi import AsyncTaskIntegration
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from psycopg import sql
+from workspace import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,11 +63,11 @@ async def slow() -> None:
         await asyncio.sleep(0.01)
     record("slow")
 
-@app.post("/work/{{n}}")
+@app.post("/sent/{{n}}")
 async def send(n: int) -> dict[str, str]:
     return {{"id": await work.dispatch(n), "pid": str(os.getpid())}}
 
-@app.post("/work-from-a-thread/{{n}}")
+@app.post("/sent-from-a-thread/{{n}}")
 def send_from_a_thread(n: int) -> dict[str, str]:
     return {{"id": work.dispatch_sync(n), "pid": str(os.getpid())}}
 
@@ -158,7 +162,7 @@ def test_everything_sent_to_two_processes_is_done_once(
         working = [subprocess.Popen([*worker, *settings], cwd=tmp_path) for _ in range(2)]
 
         def send(n: int) -> None:
-            path = "work-from-a-thread" if n % 4 == 0 else "work"
+            path = "sent-from-a-thread" if n % 4 == 0 else "sent"
             answer = client.post(f"/{path}/{n}").json()
             sent[n] = answer["id"]
             pids.add(answer["pid"])
@@ -194,9 +198,9 @@ def redis_connections(server: LocalServer) -> int:
 
 
 def postgres_connections(server: LocalServer) -> int:
-    sql = "SELECT count(*) - 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    counted = "SELECT count(*) - 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"
     with psycopg.connect(server.url) as connection:
-        row: tuple[int] | None = connection.execute(sql).fetchone()
+        row: tuple[int] | None = connection.execute(counted).fetchone()
         assert row is not None
         return row[0]
 
@@ -322,3 +326,24 @@ async def test_dependencies_are_typed() -> None:
         assert_type(await async_task.get_dispatcher(), Dispatcher)
         assert_type(await async_task.get_driver(), QueueDriver)
     AsyncTaskIntegration(config="redis")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_the_example_passes_its_own_tests(
+    url_of: Callable[[type[LocalServer]], str], tmp_path: Path
+) -> None:
+    url = url_of(PostgresServer)
+    database = f"orders_{uuid.uuid4().hex[:12]}"
+    shutil.copytree(ROOT / "docs/examples/orders", tmp_path, dirs_exist_ok=True)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+        try:
+            done = subprocess.run(
+                [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+                cwd=tmp_path,
+                env=os.environ | {"ORDERS_DATABASE": f"{url.rpartition('/')[0]}/{database}"},
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "3 passed" in done.stdout
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(database)))
