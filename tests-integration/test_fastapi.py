@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -12,9 +13,9 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING, assert_type
+from typing import TYPE_CHECKING, Self, assert_type
 
 import httpx2
 import psycopg
@@ -85,21 +86,15 @@ async def size(driver: Annotated[QueueDriver, Depends(async_task.get_driver)]) -
 """
 
 
-class Served:
-    """The application in a folder, served by uvicorn."""
+class Program:
+    """A program in the folder of the application; what it prints can be waited for."""
 
-    def __init__(self, folder: Path, workers: int = 1) -> None:
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
-        command = ["uvicorn", "app:app", f"--port={port}", f"--workers={workers}"]
+    def __init__(self, folder: Path, *command: str) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
         )  # fmt: skip
-
-    def client(self) -> httpx2.Client:
-        """Return a client that connects anew for each request, to any of the processes."""
-        limits = httpx2.Limits(max_keepalive_connections=0)
-        return httpx2.Client(base_url=self.url, timeout=PATIENCE_S, limits=limits)
 
     def wait_for(self, line: str, times: int = 1) -> None:
         """Read what it prints until a line has come so often."""
@@ -110,26 +105,35 @@ class Served:
             assert read[-1], f"ended before it said {line!r}:\n{''.join(read)}"
             times -= line in read[-1]
 
-    def stop(self) -> str:
-        """End it, in order; return what it printed since."""
-        self.process.terminate()
-        return self.ended()
-
     def ended(self) -> str:
         """Wait for its end; return what it printed since."""
         printed, _ = self.process.communicate(timeout=PATIENCE_S)
         return printed
 
+    def __enter__(self) -> Self:
+        return self
 
-@contextmanager
-def served(folder: Path, workers: int = 1) -> Generator[Served]:
-    server = Served(folder, workers)
-    try:
-        server.wait_for("Application startup complete", times=workers)
-        yield server
-    finally:
-        server.process.kill()
-        server.ended()
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):  # all of it has ended
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate()
+
+
+class Server(Program):
+    """The application, served by uvicorn."""
+
+    def __init__(self, folder: Path, processes: int = 1) -> None:
+        port = free_port()
+        options = f"--port={port} --workers={processes} --no-access-log".split()
+        super().__init__(folder, "uvicorn", "app:app", *options)
+        self.url = f"http://127.0.0.1:{port}"
+        self.processes = processes
+
+    def started(self) -> httpx2.Client:
+        """Return a client that connects anew for each request, to any of the processes."""
+        self.wait_for("Application startup complete", times=self.processes)
+        limits = httpx2.Limits(max_keepalive_connections=0)
+        return httpx2.Client(base_url=self.url, timeout=PATIENCE_S, limits=limits)
 
 
 def write_app(folder: Path, config: Config, worker: str = "None") -> None:
@@ -154,12 +158,19 @@ def test_everything_sent_to_two_processes_is_done_once(
     config = config_at(kind, url_of(kind))
     write_app(tmp_path, config)
     settings = [f"--{name.replace('_', '-')}={value}" for name, value in config.given.items()]
-    worker = [sys.executable, "-m", "async_task", "worker", "--app=app", "--log-level=error"]
+    command = ["async_task", "worker", "--app=app", *settings]
     sent: dict[int, str] = {}
     pids: set[str] = set()
 
-    with served(tmp_path, 2) as server, ThreadPoolExecutor(8) as threads, server.client() as client:
-        working = [subprocess.Popen([*worker, *settings], cwd=tmp_path) for _ in range(2)]
+    with (
+        Program(tmp_path, *command) as first,
+        Program(tmp_path, *command) as second,
+        Server(tmp_path, processes=2) as server,
+        server.started() as client,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        for program in (first, second):
+            program.wait_for("working on")
 
         def send(n: int) -> None:
             path = "sent-from-a-thread" if n % 4 == 0 else "sent"
@@ -167,20 +178,19 @@ def test_everything_sent_to_two_processes_is_done_once(
             sent[n] = answer["id"]
             pids.add(answer["pid"])
 
-        numbers = count()
-        while len(sent) < 200 or len(pids) < 2:
-            list(threads.map(send, (next(numbers) for _ in range(40))))
-
         def result(task_id: str) -> int:
             answer: int = client.get(f"/result/{task_id}").json()
             return answer
 
+        numbers = count()
+        while len(sent) < 200 or len(pids) < 2:
+            list(threads.map(send, (next(numbers) for _ in range(40))))
         assert list(threads.map(result, sent.values())) == list(sent)
         assert client.get("/size").json() == 0
-        for process in working:
-            process.terminate()
-        assert [process.wait(PATIENCE_S) for process in working] == [0, 0]
-        assert "Traceback" not in server.stop()
+        for program in (first, second, server):
+            program.process.terminate()
+            assert "Traceback" not in program.ended()
+        assert (first.process.returncode, second.process.returncode) == (0, 0)
     done = (tmp_path / "record").read_text().split()
     assert sorted(map(int, done)) == sorted(sent)
 
@@ -295,8 +305,8 @@ def test_readiness_follows_the_backend() -> None:
 def test_a_backend_that_is_not_there_fails_the_start(tmp_path: Path) -> None:
     port = free_port()
     write_app(tmp_path, Config(url=f"redis://:hush@127.0.0.1:{port}"))
-    server = Served(tmp_path)
-    printed = server.ended()
+    with Server(tmp_path) as server:
+        printed = server.ended()
     assert server.process.returncode == 3  # uvicorn's: the application did not start
     assert "Application startup failed" in printed
     assert f"127.0.0.1:{port}" in printed
@@ -307,11 +317,10 @@ def test_an_embedded_worker_finishes_its_tasks_when_the_server_is_told_to_end(
     tmp_path: Path,
 ) -> None:
     write_app(tmp_path, Config(driver="sqlite"), worker="Worker")
-    with served(tmp_path) as server:
-        with server.client() as client:
-            client.post("/slow").raise_for_status()
+    with Server(tmp_path) as server, server.started() as client:
+        client.post("/slow").raise_for_status()
         server.wait_for("slow has started")
-        server.process.send_signal(signal.SIGTERM)
+        server.process.terminate()
         server.wait_for("Waiting for application shutdown")
         (tmp_path / "go").touch()
         assert "Application shutdown complete" in server.ended()
