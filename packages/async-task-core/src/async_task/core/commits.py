@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
 
-from async_task.core.sync import block
+from async_task.core.sync import block, running_loop
 from async_task.errors import ConfigurationError
 
 Send: TypeAlias = Callable[[], Coroutine[Any, Any, Any]]
@@ -40,7 +40,7 @@ class _Django:
         self._connection = connection
 
     def then(self, send: Send) -> None:
-        self._connection.on_commit(lambda: block(send))
+        self._connection.on_commit(lambda: _send_now(send))
 
 
 class _Sqlalchemy:
@@ -80,7 +80,15 @@ class _Sqlalchemy:
         elif self.is_async:
             self._await(_all(sends))
         else:
-            block(lambda: _all(sends))
+            _send_now(lambda: _all(sends))
+
+
+def _send_now(send: Send) -> None:
+    """Send before the call that commits returns: on the application's own loop if that is free."""
+    from async_task.core.dispatcher import bound_loop  # which imports this module
+
+    loop = bound_loop()
+    block(send, None if loop is running_loop() else loop)
 
 
 async def _all(sends: list[Send]) -> None:

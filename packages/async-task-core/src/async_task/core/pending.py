@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from async_task.config import check_queue
-from async_task.core.dispatcher import dispatched_in_transaction, get_dispatcher
+from async_task.core.dispatcher import bound_loop, dispatched_in_transaction, get_dispatcher
 from async_task.core.sync import run_sync
 from async_task.errors import ConfigurationError, TaskError
 
@@ -150,7 +150,7 @@ class Fluent(Generic[R]):
         """
         call = self.__pending__()
         joined = dispatched_in_transaction(call)
-        return run_sync(call.dispatch) if joined is None else joined
+        return run_sync(call.dispatch, bound_loop()) if joined is None else joined
 
 
 class PendingCall(Fluent[R]):
