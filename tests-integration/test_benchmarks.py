@@ -28,12 +28,9 @@ NAME = "async-task sqlite"
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Every scenario that takes no two seconds, once."""
     path = tmp_path_factory.mktemp("benchmarks") / "figures.json"
-    scenarios = [*(name for name in SCENARIOS if name != "delayed")]
-    run(
-        *(sys.executable, "-m", "benchmarks", "full", "--smoke", "--rounds", "1"),
-        *("--only", NAME, "--json", path, "--scenarios", *scenarios),
-        cwd=ROOT,
-    )
+    scenarios = [name for name in SCENARIOS if name != "delayed"]
+    arguments = ["full", "--smoke", "--rounds", "1", "--only", NAME, "--json", str(path)]
+    run(sys.executable, "-m", "benchmarks", *arguments, "--scenarios", *scenarios, cwd=ROOT)
     read: dict[str, Any] = json.loads(path.read_text())
     return read
 
