@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.stores import Store
 
 LOOK_S: Final = 0.005
-"""How often the runner looks at the ledger: a thousandth of a core."""
+"""How often the runner looks at the ledger."""
 STUCK_S: Final = 15.0
 """When nothing has run for so long, what is missing is lost."""
 
