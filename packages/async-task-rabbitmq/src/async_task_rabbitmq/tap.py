@@ -1,0 +1,169 @@
+"""Taking messages out of one queue of RabbitMQ, no more than were asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aiormq.exceptions import ChannelPreconditionFailed
+
+from async_task_rabbitmq.failures import meaning
+from async_task_rabbitmq.wire import Copy, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiormq import Channel
+    from aiormq.abc import DeliveredMessage
+
+    from async_task_rabbitmq.link import Link
+    from async_task_rabbitmq.topology import Topology
+    from async_task_rabbitmq.visit import Visit
+
+log = logging.getLogger("async_task.rabbitmq")
+
+_GLANCE_S: Final = 0.02
+"""How long a queue that counts messages is watched for the first: others may take them meanwhile.
+RabbitMQ hands out what it has in less than a millisecond."""
+_CREDIT: Final = 65_535
+"""Most that a consumer can ask for."""
+
+
+@dataclass(slots=True)
+class Received:
+    """A copy that came, and where it must be answered.
+
+    Attributes:
+        queue: The queue's name, as core knows it.
+        copy: The copy, with what it was charged by then.
+        returned: How often this copy had come back before.
+        tap: Where it came from.
+        tag: Its number on the channel.
+        channel: That channel.
+    """
+
+    queue: str
+    copy: Copy
+    returned: int
+    tap: Tap
+    tag: int
+    channel: Channel
+
+    @property
+    def lost(self) -> bool:
+        """Whether its channel has closed, so that it is somebody else's by now."""
+        return self.channel.is_closed
+
+
+class Tap:
+    """One queue of RabbitMQ, on a channel of its own, which holds all leases out of it.
+
+    A consumer is there only while somebody waits, and asks for no more than is wanted: what it
+    was not asked for stays in the queue for others. Its coming and going takes RabbitMQ 2 ms, and
+    100 messages take 10 ms either way (measured on 3.10).
+
+    Args:
+        link: The connection of its consumer.
+        topology: What declares the queue.
+        queue: Its name, as core knows it.
+        name: Its name in RabbitMQ.
+    """
+
+    def __init__(self, link: Link, topology: Topology, queue: str, name: str) -> None:
+        self._link = link
+        self._topology = topology
+        self._queue = queue
+        self._name = name
+        self._opened: Channel | None = None
+        self._opening = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._credit = 0
+
+    async def count(self) -> int:
+        """Return how many messages are ready."""
+        channel = await self._channel()
+        with meaning(f"counting queue {self._queue!r}"):
+            answer = await channel.queue_declare(self._name, passive=True)
+            return answer.message_count or 0
+
+    async def pull(self, visit: Visit, credit: int, *, glance: bool) -> None:
+        """Let messages come to a visit until it has enough, or at a glance until the first came."""
+        channel = await self._channel()
+
+        async def offer(message: DeliveredMessage) -> None:
+            copy, returned = read(message)
+            tag = message.delivery_tag or 0
+            visit.offer(Received(self._queue, copy, returned, self, tag, channel))
+
+        with meaning(f"taking messages of queue {self._queue!r}"):
+            async with self._asking:
+                credit = min(credit, _CREDIT)
+                if credit != self._credit:
+                    await channel.basic_qos(prefetch_count=credit)
+                    self._credit = credit
+                consuming = await channel.basic_consume(self._name, offer)
+            woken = asyncio.ensure_future(visit.woken.wait())
+            closing = channel.closing
+            try:
+                await asyncio.wait(
+                    {woken, closing},
+                    timeout=_GLANCE_S if glance else None,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            finally:
+                woken.cancel()
+                closing.cancel()
+            await channel.basic_cancel(consuming.consumer_tag or "")
+
+    async def answer(self, received: Sequence[Received]) -> None:
+        """Acknowledge messages of this tap, and wait until RabbitMQ has read that.
+
+        Args:
+            received: Messages that came on one channel.
+
+        Raises:
+            OutcomeUnknownError: It may not have; none is to be acknowledged again.
+            ConnectionLostError: The channel had closed before, and the messages are lost.
+        """
+        channel = received[0].channel
+        what = f"acknowledging messages of queue {self._queue!r}"
+        for number, each in enumerate(received):
+            with meaning(what, write=number > 0):
+                await channel.basic_ack(each.tag, wait=False)
+        with meaning(what, write=True):
+            # An acknowledgement has no reply; what is asked after it on the same channel has one.
+            await channel.queue_declare(self._name, passive=True)
+
+    async def refuse(self, received: Received) -> None:
+        """Give a message back as it is, which RabbitMQ counts as a crash before version 4.3."""
+        with meaning(f"giving back a message of queue {self._queue!r}", write=True):
+            await received.channel.basic_nack(received.tag, requeue=True, wait=False)
+
+    async def _channel(self) -> Channel:
+        async with self._opening:
+            if self._opened is None or self._opened.is_closed:
+                await self._topology.ensure(self._queue)
+                self._opened = channel = await self._link.channel()
+                self._credit = 0
+                channel.on_consumer_cancel_callbacks.add(self._cancelled)
+                channel.closing.add_done_callback(self._closed)
+            return self._opened
+
+    async def _cancelled(self, _: object) -> None:
+        """Give up the channel: the queue was deleted, and all that was held out of it."""
+        self._topology.forget()
+        if self._opened is not None:
+            await self._opened.close()
+
+    def _closed(self, closing: asyncio.Future[object]) -> None:
+        error = None if closing.cancelled() else closing.exception()
+        if isinstance(error, ChannelPreconditionFailed):
+            log.warning(
+                "RabbitMQ took back all messages of queue %r that are held here: %s. They run "
+                "again. Where a task took longer than the server's consumer_timeout, give it a "
+                "shorter timeout, or raise that and rabbitmq_consumer_timeout_seconds",
+                self._queue,
+                " ".join(map(str, error.args)),
+            )
