@@ -55,12 +55,27 @@ class RabbitmqServer(LocalServer):
 
     def command(self, binary: str) -> Sequence[str]:
         """Return the command line; the name server goes when the process group does."""
+        return [*self._environment, "sh", "-c", 'epmd & exec "$0"', binary]
+
+    def control(self, *command: str) -> None:
+        """Run `rabbitmqctl`, for a second or two."""
+        binary = self.find_binary()
+        assert binary is not None
+        program = Path(binary).with_name("rabbitmqctl")
+        self.run(*self._environment, str(program), "--node", self._node, *command)
+
+    @property
+    def _node(self) -> str:
+        return f"async-task-{self.port}@localhost"
+
+    @property
+    def _environment(self) -> list[str]:
         folder = str(self.folder)
         environment = {
             "HOME": folder,
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(self._names_port),
-            "RABBITMQ_NODENAME": f"async-task-{self.port}@localhost",
+            "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_DIST_PORT": str(self._nodes_port),
             "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
             "RABBITMQ_MNESIA_BASE": f"{folder}/data",
@@ -68,9 +83,7 @@ class RabbitmqServer(LocalServer):
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
         }
-        given = [f"{name}={value}" for name, value in environment.items()]
-        script = 'epmd & exec "$0"'
-        return ["env", *given, "sh", "-c", script, binary]
+        return ["env", *(f"{name}={value}" for name, value in environment.items())]
 
     def stop(self) -> None:
         """Ask it to end, wait until it has, and end its name server."""
