@@ -76,8 +76,7 @@ class RabbitmqConsumer:
         """Hand out up to `limit` messages; see `Consumer.lease`.
 
         Queues are counted first, all at once, and the most urgent that has something is asked. Only
-        when all are empty it waits for all of them; what several bring at once beyond `limit` goes
-        back, uncharged, behind what is there.
+        when all are empty it waits, for one message of any of them.
         """
         visit = Visit(queues, limit, lease_id, self._give_back)
         self._io.post(self._visits.add, visit)  # before any interruption that is asked for later
@@ -147,7 +146,7 @@ class RabbitmqConsumer:
             counts = await asyncio.gather(*(tap.count() for tap in taps))
             for tap, count in zip(taps, counts, strict=True):
                 if count and not visit.woken.is_set():
-                    await tap.pull(visit, self._credit(visit, count), glance=True)
+                    await tap.fetch(visit, min(count, visit.limit, self._prefetch or count))
             if wait_s > 0 and not visit.woken.is_set():
                 await self._wait(visit, taps, wait_s)
         except NoQueueError:
@@ -163,7 +162,7 @@ class RabbitmqConsumer:
 
         async def pull(tap: Tap) -> None:
             try:
-                await tap.pull(visit, self._credit(visit, visit.limit), glance=False)
+                await tap.wait(visit)
             finally:
                 visit.woken.set()  # all end when one does
 
@@ -175,9 +174,6 @@ class RabbitmqConsumer:
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
-
-    def _credit(self, visit: Visit, most: int) -> int:
-        return min(visit.limit, most, self._prefetch or most)
 
     def _tap(self, queue: str, name: str) -> Tap:
         tap = self._taps.get(name)

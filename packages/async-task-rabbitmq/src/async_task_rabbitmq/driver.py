@@ -18,7 +18,7 @@ from async_task.spi.messages import QueueStats
 
 from async_task_rabbitmq.consumer import RabbitmqConsumer
 from async_task_rabbitmq.dead_letters import RabbitmqDeadLetters
-from async_task_rabbitmq.ladder import UNIT_MS, Ladder
+from async_task_rabbitmq.ladder import RUNGS, UNIT_MS, Ladder
 from async_task_rabbitmq.limits import MESSAGE_BYTES
 from async_task_rabbitmq.link import Link
 from async_task_rabbitmq.names import Names
@@ -48,10 +48,16 @@ class RabbitmqDriver(BaseDriver):
         settings: Where RabbitMQ is and how it is used.
         options: Namespace (a prefix of the queues' names) and the bound of a call.
         unit_ms: What the lowest rung of the delays holds; less for tests only.
+        rungs: How many rungs there are; fewer for tests only.
     """
 
     def __init__(
-        self, settings: RabbitmqSettings, options: DriverOptions, *, unit_ms: int = UNIT_MS
+        self,
+        settings: RabbitmqSettings,
+        options: DriverOptions,
+        *,
+        unit_ms: int = UNIT_MS,
+        rungs: int = RUNGS,
     ) -> None:
         longest_s = settings.consumer_timeout_seconds
         self.capabilities = replace(
@@ -60,7 +66,7 @@ class RabbitmqDriver(BaseDriver):
         self._settings = settings
         self._timeout_s = options.op_timeout_ms / 1000
         self._names = Names(options.namespace)
-        self._ladder = Ladder(settings.exchange_name, unit_ms)
+        self._ladder = Ladder(settings.exchange_name, unit_ms, rungs)
         self._assemble()
 
     def _assemble(self) -> None:

@@ -68,9 +68,11 @@ def _translated(error: Exception, what: str, *, write: bool) -> Exception:
         return AccessDeniedError(
             f"RabbitMQ does not take user and password of rabbitmq_url at {what}"
         )
-    if isinstance(error, amqp.ConnectionNotAllowed):
+    # What RabbitMQ says to a virtual host, aiormq 7.2 takes for a mistake of RabbitMQ's.
+    if isinstance(error, amqp.ConnectionNotAllowed) or "Connection.OpenOk" in _said(error):
         return ConfigurationError(
-            f"RabbitMQ refuses {what}: {_said(error)}; check the virtual host in rabbitmq_url"
+            f"RabbitMQ refuses {what}; check the virtual host in rabbitmq_url: it has to be there, "
+            "and its user needs permissions for it"
         )
     if isinstance(error, _NOT_TAKEN):
         return _refused(error, what)

@@ -52,20 +52,22 @@ class Ladder:
     Args:
         exchange: What every queue is bound to.
         unit_ms: What the lowest rung holds; less for tests only.
+        rungs: How many there are; fewer for tests only.
     """
 
-    def __init__(self, exchange: str, unit_ms: int = UNIT_MS) -> None:
+    def __init__(self, exchange: str, unit_ms: int = UNIT_MS, rungs: int = RUNGS) -> None:
         self.exchange = exchange
         self._unit_ms = unit_ms
+        self._rungs = rungs
 
     def route(self, name: str, delay_ms: int) -> Route:
         """Return the way to a queue that takes at least `delay_ms`, as far as one trip goes."""
         if delay_ms <= 0:
             return Route(self.exchange, name)
         units = ceil(delay_ms / self._unit_ms)
-        trip = min(units, (1 << RUNGS) - 1)
+        trip = min(units, (1 << self._rungs) - 1)
         top = trip.bit_length() - 1
-        bits = f"{trip:0{RUNGS}b}"
+        bits = f"{trip:0{self._rungs}b}"
         rungs = tuple(rung for rung in range(top + 1) if trip >> rung & 1)
         rest_ms = (units - trip) * self._unit_ms
         return Route(self.below(top + 1), ".".join((*bits, name)), rungs, top, rest_ms)
@@ -80,7 +82,7 @@ class Ladder:
 
     def binding(self, rung: int, bit: int) -> str:
         """Return what a key matches in which the rung's bit is 0 or 1."""
-        return ".".join((*("*" * (RUNGS - 1 - rung)), str(bit), "#"))
+        return ".".join((*("*" * (self._rungs - 1 - rung)), str(bit), "#"))
 
     def arguments(self, rung: int) -> dict[str, Any]:
         """Return the arguments of a rung.

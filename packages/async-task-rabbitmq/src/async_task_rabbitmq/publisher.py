@@ -95,7 +95,7 @@ class Publisher:
         route = self._ladder.route(name, parcel.delay_ms)
         await self._topology.ensure(queue)
         await self._topology.ensure_way(route)
-        if route.rest_ms:
+        if route.rest_ms != copy.wait_ms:
             copy = replace(copy, wait_ms=route.rest_ms)
         await self._publish(await self._channel(), route, copy)
 
