@@ -1,7 +1,8 @@
 """Write those parts of the pages that come from the code: settings, commands, capabilities, files.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is one of `PARTS`, or the
-path of a file to show. `--check` changes nothing and fails if a page is stale.
+path of a file to show, with `//` before what its title is to be if that is more than the file's
+name. `--check` changes nothing and fails if a page is stale.
 """
 
 from __future__ import annotations
@@ -157,7 +158,8 @@ def generated(part: re.Match[str]) -> str:
     else:
         file = ROOT / name
         language = "python" if file.suffix == ".py" else file.suffix[1:]
-        body = f'```{language} title="{file.name}"\n{file.read_text()}```\n'
+        title = name.partition("//")[2] or file.name
+        body = f'```{language} title="{title}"\n{file.read_text()}```\n'
     return part[1] + body + part[3]
 
 

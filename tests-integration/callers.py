@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import unittest.mock
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
@@ -17,12 +19,20 @@ from urllib.parse import unquote, urlsplit
 import aiomysql  # type: ignore[import-untyped]
 import aiosqlite
 import asyncpg
+import django
 from async_task.testing.servers.base import LocalServer
 from async_task.testing.servers.mysql import MariadbServer
 from async_task.testing.servers.postgres import PostgresServer
+from django.conf import settings as django_settings
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import ConnectionHandler
 from sqlalchemy import create_engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+
+if not django_settings.configured:
+    django_settings.configure()
+django.setup()
 
 
 class Caller:
@@ -46,6 +56,9 @@ class Caller:
         if isinstance(self.connection, aiomysql.Connection):
             async with self.connection.cursor() as cursor:
                 await cursor.execute(sql)
+        elif isinstance(self.connection, BaseDatabaseWrapper):
+            with self.connection.cursor() as cursor:
+                cursor.execute(sql)
         else:
             await _awaited(self.connection.execute(self._wrap(sql)))
 
@@ -56,6 +69,8 @@ class Caller:
             await self._ends.start()
         elif isinstance(self.connection, aiomysql.Connection):
             await self.connection.begin()
+        elif isinstance(self.connection, BaseDatabaseWrapper):
+            self.connection.set_autocommit(False)
 
     async def commit(self) -> None:
         await _awaited(self._ends.commit())
@@ -132,6 +147,32 @@ def _sqlalchemy(url: str, async_url: str) -> dict[str, Open]:
     }
 
 
+def _django(engine: str, **settings: Any) -> dict[str, Open]:
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Caller]:
+        databases = {"default": {"ENGINE": f"django.db.backends.{engine}", **settings}}
+        connection = ConnectionHandler(databases)["default"]
+        # These tests have a loop in the thread in which applications have none.
+        with unittest.mock.patch.dict(os.environ, DJANGO_ALLOW_ASYNC_UNSAFE="yes"):
+            try:
+                yield Caller(connection, is_async=False)
+            finally:
+                connection.close()
+
+    return {"django": opened}
+
+
+def _at(url: str) -> dict[str, Any]:
+    at = urlsplit(url)
+    return {
+        "NAME": at.path.strip("/"),
+        "HOST": at.hostname,
+        "PORT": at.port,
+        "USER": at.username,
+        "PASSWORD": unquote(at.password or ""),
+    }
+
+
 UrlOf: TypeAlias = Callable[[type[LocalServer]], str]
 """Where a server of some kind is, started on first use."""
 
@@ -150,6 +191,7 @@ def sqlite(folder: Path, _: UrlOf) -> Generator[Database]:
 
     kinds = {"sqlite3": plain, "aiosqlite": _raw(lambda: aiosqlite.connect(path))}
     kinds |= _sqlalchemy(f"sqlite:///{path}", f"sqlite+aiosqlite:///{path}")
+    kinds |= _django("sqlite3", NAME=str(path))
     yield Database({"driver": "sqlite", "sqlite_path": str(path)}, kinds, "ledger")
 
 
@@ -169,6 +211,7 @@ def postgres(_: Path, url_of: UrlOf) -> Generator[Database]:
 
     kinds = {"asyncpg": _raw(connect)}
     kinds |= _sqlalchemy(f"postgresql+psycopg://{rest}", f"postgresql+asyncpg://{rest}")
+    kinds |= _django("postgresql", **_at(url))
     engine = create_engine(f"postgresql+psycopg://{rest}")
     yield from _with_ledger(engine, Database(_of("postgres", url), kinds, name))
 
@@ -218,8 +261,8 @@ def _with_ledger(engine: Any, database: Database) -> Generator[Database]:
 
 DATABASES = {"sqlite": sqlite, "postgres": postgres, "mysql": mysql}
 KINDS = {
-    "sqlite": ("sqlite3", "aiosqlite"),
-    "postgres": ("asyncpg",),
+    "sqlite": ("sqlite3", "aiosqlite", "django"),
+    "postgres": ("asyncpg", "django"),
     "mysql": ("aiomysql",),
 }
 SQLALCHEMY = ("connection", "session", "async connection", "async session")

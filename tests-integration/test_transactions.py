@@ -147,6 +147,7 @@ async def test_code_without_a_loop_joins_its_transaction(database: Database) -> 
             note("z").on_connection(caller.connection).dispatch_sync()
             caller.connection.rollback()
 
+        await caller.begin()
         plain()
     assert await ready() == 1
 

@@ -121,6 +121,13 @@ async def faults(moto: str) -> AsyncIterator[Faults]:
         yield faults
 
 
+@pytest.fixture
+async def strict(fauxqs: str) -> AsyncIterator[Faults]:
+    """Before the server that hands no message to two who ask at once."""
+    async with Faults.before(SqsSettings.from_url(fauxqs)["endpoint_url"]) as faults:
+        yield faults
+
+
 def new_driver(port: int, **more: Any) -> SqsDriver:
     settings = SqsSettings.make(**SqsSettings.from_url(f"sqs://test:test@127.0.0.1:{port}"))
     op_timeout_ms = more.pop("op_timeout_ms", 5000)
@@ -276,15 +283,15 @@ async def test_two_copies_of_a_message_are_two_leases(faults: Faults) -> None:
         assert (stats.ready, stats.leased) == (0, 0)
 
 
-async def test_a_task_costs_three_calls_for_ten(faults: Faults) -> None:
-    async with opened(new_driver(faults.port)) as (driver, consumer):
+async def test_a_task_costs_three_calls_for_ten(strict: Faults) -> None:
+    async with opened(new_driver(strict.port)) as (driver, consumer):
         await driver.enqueue(messages(1))  # finds the queue
         await consumer.settle([*map(Ack, await take(consumer, 1))])
-        faults.calls.clear()
+        strict.calls.clear()
         await driver.enqueue(messages(100))
         leases = await take(consumer, 100)
         await consumer.settle([*map(Ack, leases)])
-        assert faults.calls == {SEND: 10, RECEIVE: 10, DELETE: 10}
+        assert strict.calls == {SEND: 10, RECEIVE: 10, DELETE: 10}
 
 
 async def test_waiting_costs_a_call_for_each_poll_of_a_queue(faults: Faults) -> None:
@@ -314,6 +321,23 @@ async def test_what_comes_after_an_interruption_is_given_back_uncharged(faults: 
             assert await waiting == []
             await driver.enqueue(messages(1))
         [lease] = await take(other, 1)
+        assert (lease.deliveries, lease.crashes) == (1, 0)
+
+
+async def test_what_comes_to_an_interrupted_call_is_given_back_at_once(faults: Faults) -> None:
+    """A receive call cannot be taken back, and its consumer may stay open while tasks end."""
+    driver = new_driver(faults.port)
+    async with opened(driver) as (_, other):
+        async with driver.consumer(ConsumerOptions(queues=("q",), max_leases=10)) as consumer:
+            call = consumer.lease(
+                ("q",), 10, wait_ms=HOUR_MS, lease_id=os.urandom(16), visibility_ms=HOUR_MS
+            )
+            waiting = asyncio.create_task(call)
+            await faults.more(RECEIVE, 0)
+            consumer.interrupt()
+            assert await waiting == []
+            await driver.enqueue(messages(1))
+            [lease] = await take(other, 1)
         assert (lease.deliveries, lease.crashes) == (1, 0)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from async_task.config import get_global_config
+from async_task.config import Config, get_global_config
 from async_task.core.dispatcher import Dispatcher, bind_dispatcher, get_dispatcher
 from async_task.core.queue_driver import QueueDriver
 from async_task.core.task import Task, task
@@ -326,7 +326,7 @@ async def test_a_task_with_a_driver_of_its_own_goes_there(
     @task(driver=other, name="dispatching-elsewhere")
     def elsewhere() -> None: ...
 
-    @task(driver="memory", name="dispatching-by-name")
+    @task(driver=dispatcher.driver.name, name="dispatching-by-name")
     def by_name() -> None: ...
 
     bind_dispatcher(dispatcher)
@@ -335,6 +335,54 @@ async def test_a_task_with_a_driver_of_its_own_goes_there(
     await by_name.dispatch()
     assert isinstance(other.driver, Gate)
     assert sizes(other.driver) == [1, 1]
-    assert gate.batches == []
+    assert sizes(gate) == [1]
     assert len(await sent()) == 3
+    bind_dispatcher(None)
+
+
+async def test_a_bound_dispatcher_says_what_the_name_of_another_driver_means() -> None:
+    settings = get_global_config().given | {"memory_name": "dispatching-bound"}
+    bound = Config(**settings)
+
+    @task(driver="memory", name="dispatching-named")
+    def named() -> None: ...
+
+    bind_dispatcher(Dispatcher(QueueDriver(Gate(), name="other", config=bound)))
+    await named.dispatch()
+    bind_dispatcher(None)
+    assert await QueueDriver.from_config(bound).get_queue_size("default") == 1
+
+
+async def test_a_bound_dispatcher_serves_threads_without_a_loop(
+    gate: Gate, dispatcher: Dispatcher
+) -> None:
+    bind_dispatcher(dispatcher)
+    await asyncio.to_thread(f.dispatch_sync, 1)
+    assert sizes(gate) == [1]
+    bind_dispatcher(None)
+    await asyncio.to_thread(f.dispatch_sync, 2)
+    assert sizes(gate) == [1]
+
+
+async def test_two_loops_with_dispatchers_leave_threads_without_an_answer(
+    gate: Gate, dispatcher: Dispatcher
+) -> None:
+    async def elsewhere() -> None:
+        bind_dispatcher(Dispatcher(QueueDriver(gate, name="memory", config=get_global_config())))
+        with pytest.raises(ConfigurationError, match=r"several.*anyio\.from_thread\.run"):
+            await asyncio.to_thread(f.dispatch_sync, 1)
+        bind_dispatcher(None)
+
+    bind_dispatcher(dispatcher)
+    await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+    bind_dispatcher(None)
+    assert gate.batches == []
+
+
+async def test_a_loop_is_bound_to_one_dispatcher(dispatcher: Dispatcher) -> None:
+    bind_dispatcher(dispatcher)
+    bind_dispatcher(dispatcher)
+    other = Dispatcher(dispatcher.driver)
+    with pytest.raises(ConfigurationError, match="share one integration"):
+        bind_dispatcher(other)
     bind_dispatcher(None)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from async_task import SyncTask, Task, current_context, task
@@ -190,3 +193,19 @@ def test_leaving_it_restores_what_was_there() -> None:
         asyncio.run(welcome.dispatch("bob"))
     assert [d.arguments["to"] for d in first.dispatched] == ["ada"]
     assert [d.arguments["to"] for d in second.dispatched] == ["bob"]
+
+
+def test_it_stands_in_for_what_joins_a_transaction_too(fake_queue: FakeQueue) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        welcome("Ada").on_connection(connection).dispatch_sync()
+    fake_queue.assert_dispatched(welcome, {"to": "Ada"}, times=1)
+
+
+def test_what_compares_is_compared(fake_queue: FakeQueue) -> None:
+    asyncio.run(_send())
+    fake_queue.assert_dispatched(welcome, {"to": ANY}, times=1)
+    fake_queue.assert_not_dispatched(welcome, {"to": ["Ada", ANY]})
+
+
+async def _send() -> None:
+    await welcome.dispatch("Ada")

@@ -2,7 +2,8 @@
 
 A receive call cannot be taken back: what it brings has been counted as received. So each runs in
 a task of its own that outlives the `lease` call that began it, and the next `lease` call is handed
-what came too late for the first. What nobody asks for is given back, uncharged.
+what came too late for the first. What nobody asks for is given back, uncharged: after an
+interruption at once, since whoever interrupts a `lease` call wants no more.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class _Poll:
     queue: str
     count: int
     owner: Call | None
+    unwanted: bool = False
     task: asyncio.Task[None] | None = None
 
 
@@ -78,13 +80,13 @@ class Polls:
         """Count what earlier calls left under way against what this one may be handed."""
         for poll in self._running:
             if poll.owner is None and poll.queue in call.queues:
-                poll.owner = call
+                poll.owner, poll.unwanted = call, False
 
     def leave(self, call: Call) -> None:
         """Let the next call have what this one began."""
         for poll in self._running:
             if poll.owner is call:
-                poll.owner = None
+                poll.owner, poll.unwanted = None, call.interrupted.done()
         self._expect()
 
     def watched(self, call: Call, queue: str) -> bool:
@@ -176,7 +178,9 @@ class Polls:
         self._arrived += [(now, each) for each in due]
         if full and poll.owner is not None:
             poll.owner.due.add(poll.queue)
-        if poll.owner is None:
+        if poll.unwanted:
+            self._give_back(due)
+        elif poll.owner is None:
             self._expect()
 
     def _expect(self) -> None:

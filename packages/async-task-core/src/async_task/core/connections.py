@@ -188,7 +188,40 @@ class _Sqlalchemy:
         return rows
 
 
+class _Django:
+    """A connection of Django."""
+
+    is_async = False
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.dialect: str = connection.vendor
+
+    async def begin(self) -> None:
+        if self._connection.in_atomic_block or not self._connection.get_autocommit():
+            raise ConfigurationError("the connection is in a transaction already")
+        # Like this, an atomic() inside is a savepoint of it.
+        self._connection.set_autocommit(False)
+
+    async def commit(self) -> None:
+        self._connection.commit()
+        self._connection.set_autocommit(True)
+
+    async def rollback(self) -> None:
+        self._connection.rollback()
+        self._connection.set_autocommit(True)
+
+    async def fetch(self, statement: Statement) -> Sequence[Any]:
+        sql = _PLACEHOLDER.sub(r"%(\1)s", statement.sql.replace("%", "%%"))
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, dict(statement.parameters))
+            rows: Sequence[Any] = cursor.fetchall() if cursor.description else ()
+            return rows
+
+
 _KINDS: dict[tuple[str, str], Callable[[Any], Connection]] = {
+    ("django", "BaseDatabaseWrapper"): _Django,
+    ("django", "ConnectionProxy"): _Django,
     ("sqlite3", "Connection"): _Sqlite,
     ("aiosqlite", "Connection"): _Sqlite,
     ("asyncpg", "Connection"): _Asyncpg,
@@ -215,7 +248,7 @@ def connection_of(given: Any) -> Connection:
             return wrap(given)
     msg = (
         f"{type(given).__module__}.{type(given).__qualname__} is no connection that is known here;"
-        " pass a connection of asyncpg, aiomysql, sqlite3 or aiosqlite, or a connection or session"
-        " of SQLAlchemy"
+        " pass a connection of asyncpg, aiomysql, sqlite3, aiosqlite or Django, or a connection or"
+        " session of SQLAlchemy"
     )
     raise ConfigurationError(msg)

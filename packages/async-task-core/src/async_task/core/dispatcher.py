@@ -11,10 +11,12 @@ from async_task.config import get_global_config, set_config
 from async_task.core.queue_driver import QueueDriver
 from async_task.core.sending import Dispatcher as Dispatcher
 from async_task.core.transactions import current_transaction
+from async_task.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from async_task.config import Config
     from async_task.core.handle import TaskHandle
     from async_task.core.pending import PendingCall
 
@@ -37,13 +39,13 @@ class _LoopDispatchers:
     def get(self, driver: str | QueueDriver | None) -> Dispatcher:
         if _substitute is not None:
             driver = _substitute
+        elif self.bound is not None and _is_of(self.bound, driver):
+            return self.bound
         if isinstance(driver, QueueDriver):
             return self._opened(driver, lambda: driver)
-        if driver is None and self.bound is not None:
-            return self.bound
         # What was set, or None: reading the environment anew on each dispatch would cost 0.4 ms.
-        key = (driver, set_config())
-        return self._opened(key, lambda: QueueDriver.from_config(get_global_config(), name=driver))
+        key = (driver, set_config() if self.bound is None else self.bound.driver.config)
+        return self._opened(key, lambda: QueueDriver.from_config(_config(self.bound), name=driver))
 
     def _opened(self, key: object, make: Callable[[], QueueDriver]) -> Dispatcher:
         if key not in self._open:
@@ -72,7 +74,22 @@ def substitute_driver(driver: QueueDriver | None) -> None:
     _substitute = driver
 
 
+def substituted_driver() -> QueueDriver | None:
+    """Return what `substitute_driver` set, or None."""
+    return _substitute
+
+
 _of_loop: dict[asyncio.AbstractEventLoop, _LoopDispatchers] = {}
+
+
+def _is_of(dispatcher: Dispatcher, driver: str | QueueDriver | None) -> bool:
+    """Say whether a task that asks for this driver, by name or not at all, gets it there."""
+    return driver in (None, dispatcher.driver.name, dispatcher.driver)
+
+
+def _config(bound: Dispatcher | None) -> Config:
+    """Return the configuration that says what a driver's name means."""
+    return get_global_config() if bound is None else bound.driver.config
 
 
 def _running_loop_dispatchers() -> _LoopDispatchers:
@@ -99,15 +116,75 @@ def get_dispatcher(driver: str | QueueDriver | None = None) -> Dispatcher:
 
 
 def dispatched_in_transaction(call: PendingCall[R]) -> TaskHandle[R] | None:
-    """Dispatch a call in the synchronous transaction it is to be in; None if it is in none."""
-    if call.options.connection is None and current_transaction.get() is None:
+    """Dispatch a call with the synchronous transaction it is to be in, or is to wait for.
+
+    Returns:
+        Its handle, or None if there is no such transaction.
+    """
+    options = call.options
+    waits = options.after_commit is not None
+    if not waits and options.connection is None and current_transaction.get() is None:
         return None
     driver = call.definition.options.driver
+    if _substitute is not None:
+        driver = _substitute
     if not isinstance(driver, QueueDriver):
-        driver = _substitute or QueueDriver.from_config(get_global_config(), name=driver)
-    return Dispatcher(driver).dispatch_in_transaction(call)
+        driver = _named(driver)
+    dispatcher = Dispatcher(driver, joins_transactions=driver is not _substitute)
+    if waits:
+        return dispatcher.dispatch_after_commit(call, is_sync=True)
+    return dispatcher.dispatch_in_transaction(call)
+
+
+def _named(driver: str | None) -> QueueDriver:
+    """Return the driver of that name, or the default one, for code that may have no loop."""
+    bound = _bound()[1]
+    if bound is not None and _is_of(bound, driver):
+        return bound.driver
+    return QueueDriver.from_config(_config(bound), name=driver)
 
 
 def bind_dispatcher(dispatcher: Dispatcher | None) -> None:
-    """Make `dispatcher` the running loop's default; whoever binds it closes it. None unbinds."""
-    _running_loop_dispatchers().bound = dispatcher
+    """Make `dispatcher` the running loop's default; whoever binds it closes it. None unbinds.
+
+    Until then it also serves the threads of this process that have no loop, and its configuration
+    says what the drivers that tasks name are.
+
+    Raises:
+        ConfigurationError: The loop has another one.
+    """
+    dispatchers = _running_loop_dispatchers()
+    if dispatcher is not None and dispatchers.bound not in (None, dispatcher):
+        msg = (
+            "this event loop has a dispatcher bound to it already, so it would not be clear where"
+            " f.dispatch() sends; let the applications of one loop share one integration"
+        )
+        raise ConfigurationError(msg)
+    dispatchers.bound = dispatcher
+
+
+def bound_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the running loop that a dispatcher is bound to, in whichever thread; None if none is.
+
+    Raises:
+        ConfigurationError: There are several, none of them in this thread.
+    """
+    return _bound()[0]
+
+
+def _bound() -> tuple[asyncio.AbstractEventLoop, Dispatcher] | tuple[None, None]:
+    found = [
+        (loop, of_loop.bound)
+        for loop, of_loop in list(_of_loop.items())
+        if of_loop.bound is not None and of_loop.pid == os.getpid() and loop.is_running()
+    ]
+    with contextlib.suppress(RuntimeError):
+        running = asyncio.get_running_loop()
+        found = [(loop, bound) for loop, bound in found if loop is running]
+    if len(found) > 1:
+        msg = (
+            "several event loops of this process have a dispatcher, and this thread has no loop;"
+            " say which one by anyio.from_thread.run(call.dispatch)"
+        )
+        raise ConfigurationError(msg)
+    return found[0] if found else (None, None)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar
 
 from async_task.config import check_queue
-from async_task.core.dispatcher import dispatched_in_transaction, get_dispatcher
+from async_task.core.dispatcher import bound_loop, dispatched_in_transaction, get_dispatcher
 from async_task.core.sync import run_sync
 from async_task.errors import ConfigurationError, TaskError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from async_task.core.definition import TaskDefinition
     from async_task.core.handle import TaskHandle
+    from async_task.spi.messages import Message
 
 R = TypeVar("R")
 
@@ -40,6 +41,7 @@ class CallOptions:
         priority: Higher starts first within the queue.
         expires_in_ms: Not started within this time, it never is.
         connection: Store it in the transaction of this connection of the caller's.
+        after_commit: Send it once the transaction of this session of the caller's has committed.
     """
 
     queue: str | None = None
@@ -48,6 +50,7 @@ class CallOptions:
     priority: int = 0
     expires_in_ms: int | None = None
     connection: Any = None
+    after_commit: Any = None
 
 
 class Fluent(Generic[R]):
@@ -107,10 +110,24 @@ class Fluent(Generic[R]):
         """Store it in the caller's own transaction: it exists if, and when, that commits.
 
         Args:
-            connection: A connection of asyncpg, aiomysql, sqlite3 or aiosqlite, or a connection or
-                session of SQLAlchemy, to the database of the task's driver.
+            connection: A connection of asyncpg, aiomysql, sqlite3, aiosqlite or Django, or a
+                connection or session of SQLAlchemy, to the database of the task's driver.
         """
-        return self.__pending__().configured(connection=connection)
+        return self.__pending__().configured(connection=connection, after_commit=None)
+
+    def after_commit(self, session: Any) -> PendingCall[R]:
+        """Send it once the caller's transaction has committed; never if it is rolled back.
+
+        For drivers whose tasks are elsewhere: with `on_connection` nothing can come in between,
+        here a process that dies after the commit and before the sending loses the task. Arguments
+        are encoded at `dispatch`, so rows have to be flushed by then. What fails to be sent raises
+        out of the commit, which has happened all the same.
+
+        Args:
+            session: A session of SQLAlchemy, asynchronous or not (its next transaction, if it is in
+                none), or a connection of Django (in no transaction, it is sent at once).
+        """
+        return self.__pending__().configured(after_commit=session, connection=None)
 
     async def dispatch(self) -> TaskHandle[R]:
         """Send it; return once it is stored durably.
@@ -133,13 +150,13 @@ class Fluent(Generic[R]):
         """
         call = self.__pending__()
         joined = dispatched_in_transaction(call)
-        return run_sync(call.dispatch) if joined is None else joined
+        return run_sync(call.dispatch, bound_loop()) if joined is None else joined
 
 
 class PendingCall(Fluent[R]):
     """A task, its arguments and its options: not sent, not run, until `dispatch`."""
 
-    __slots__ = ("args", "definition", "kwargs", "message_id", "options", "used")
+    __slots__ = ("args", "definition", "kwargs", "message", "message_id", "options", "used")
 
     def __init__(
         self,
@@ -153,6 +170,7 @@ class PendingCall(Fluent[R]):
         self.kwargs: Mapping[str, Any] = kwargs
         self.options: CallOptions = options
         self.message_id: bytes | None = None  # set while an outcome is unknown
+        self.message: Message | None = None  # set where it was composed before it is sent
         self.used: bool = False
 
     def __pending__(self) -> Self:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from async_task.core.batching import EnqueueBatcher
-from async_task.core.codec import codec
+from async_task.core.commits import commit_of
 from async_task.core.composing import check_supported, message_of
 from async_task.core.events import EventKind, TaskEvent, emit, listeners
 from async_task.core.handle import TaskHandle
 from async_task.core.ids import id_bytes, id_text
 from async_task.core.middleware import dispatch_is_wrapped, wrapped_send
 from async_task.core.outcome import Outcome, TaskStatus
+from async_task.core.references import decoded
 from async_task.core.results import ResultWaiter
 from async_task.core.transactions import current_transaction, store, store_sync
 from async_task.errors import (
+    ConfigurationError,
     DriverError,
     OutcomeUnknownError,
     ResultNotReadyError,
@@ -75,9 +78,12 @@ class Dispatcher:
             call = call.on_queue(queue)
         if delay is not None:
             call = call.delay(delay)
+        if call.options.after_commit is not None:
+            return self.dispatch_after_commit(call)
         call.message_id = given.message_id
+        send = self._send if call.message is None else partial(self._send, composed=call.message)
         try:
-            return await wrapped_send(self._send)(call)
+            return await wrapped_send(send)(call)
         finally:
             given.message_id = call.message_id
 
@@ -89,7 +95,7 @@ class Dispatcher:
             raised. Tasks that cannot be sent as they are keep none of the others back.
         """
         calls = [task.__pending__() for task in tasks]
-        if dispatch_is_wrapped() or any(self._transaction_of(call) is not None for call in calls):
+        if dispatch_is_wrapped() or any(map(self._waits_for_transaction, calls)):
             return [await self._outcome(call) for call in calls]
         outcomes = [self._composed(call) for call in calls]
         messages = {i: o for i, o in enumerate(outcomes) if isinstance(o, Message)}
@@ -116,7 +122,7 @@ class Dispatcher:
         except TimeoutError:
             msg = f"task {task_id} has not ended within {timeout} s"
             raise ResultNotReadyError(msg) from None
-        return _value(task_id, Outcome.unpack(body))
+        return await _value(task_id, Outcome.unpack(body))
 
     async def status(self, task_id: str) -> TaskStatus:
         """Say where a task is; see `TaskHandle.status`."""
@@ -157,8 +163,12 @@ class Dispatcher:
         await self._batcher.drain()
         await self.driver.disconnect()
 
-    async def _send(self, call: PendingCall[Any]) -> TaskHandle[Any]:
-        message = message_of(call, self._config)
+    async def _send(
+        self, call: PendingCall[Any], composed: Message | None = None
+    ) -> TaskHandle[Any]:
+        if composed is not None and call.message is None:  # middleware made another call of it
+            call.message_id = composed.id  # which the caller has a handle to
+        message = call.message or message_of(call, self._config)
         given = self._transaction_of(call)
         try:
             if given is not None:
@@ -186,6 +196,27 @@ class Dispatcher:
         if transaction is not None and transaction.driver.is_same_store(self.driver):
             return transaction.given
         return None
+
+    def _waits_for_transaction(self, call: PendingCall[Any]) -> bool:
+        return call.options.after_commit is not None or self._transaction_of(call) is not None
+
+    def dispatch_after_commit(
+        self, call: PendingCall[R], *, is_sync: bool = False
+    ) -> TaskHandle[R]:
+        """Compose a call, and send it once the transaction it waits for has committed.
+
+        Does no I/O.
+        """
+        commit = commit_of(call.options.after_commit)
+        if is_sync and commit.is_async:
+            msg = "dispatch_sync() needs a synchronous session; await dispatch() with this one"
+            raise ConfigurationError(msg)
+        message = message_of(call, self._config)
+        sent: PendingCall[R] = call.configured(after_commit=None)
+        sent.message, sent.used = message, True
+        # A dispatcher belongs to its loop: the loop in the background has another.
+        commit.then(partial(self.dispatch, sent) if commit.is_async else sent.dispatch)
+        return self._handle(call, message)
 
     def dispatch_in_transaction(self, call: PendingCall[R]) -> TaskHandle[R] | None:
         """Store a call in a synchronous transaction, if it is to be in one; needs no loop."""
@@ -248,10 +279,10 @@ _STATUS = {
 }
 
 
-def _value(task_id: str, outcome: Outcome) -> object:
+async def _value(task_id: str, outcome: Outcome) -> object:
     """Return the result an outcome holds, or raise what it says instead."""
     if outcome.status is TaskStatus.DONE:
-        return codec().decode(outcome.value or b"")
+        return await decoded(outcome.value or b"")
     if outcome.status is TaskStatus.CANCELLED:
         msg = f"task {task_id} was cancelled"
         raise TaskCancelledError(msg)

@@ -19,19 +19,38 @@ CLOSE_S: Final = 5.0
 """How long the end of a process waits for connections to close."""
 
 
-def run_sync(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run what `call` returns on a loop in the background, and wait for it.
+def run_sync(
+    call: Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop | None = None
+) -> T:
+    """Run what `call` returns on a loop in another thread, and wait for it.
 
-    The loop is this process's own, started on first use; its connections stay open for the next
-    call and close with the process, and concurrent calls share round trips.
+    Without a `loop` it is this process's own, started on first use; its connections stay open for
+    the next call and close with the process, and concurrent calls share round trips.
 
     Raises:
         ConfigurationError: An event loop runs in this thread: waiting would block it.
     """
-    if _in_loop():
+    if running_loop() is not None:
         msg = "dispatch_sync() would block the event loop that runs here; await dispatch() instead"
         raise ConfigurationError(msg)
-    return asyncio.run_coroutine_threadsafe(call(), _background().loop).result()
+    return block(call, loop)
+
+
+def block(
+    call: Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop | None = None
+) -> T:
+    """Do as `run_sync`, also where an event loop runs in this thread: it stands meanwhile.
+
+    For what has to be done before a blocking call of another library returns.
+    """
+    if loop is None:
+        background = _background()
+        if background.is_here:
+            raise ConfigurationError(
+                "code on the background loop of dispatch_sync() must not block it"
+            )
+        loop = background.loop
+    return asyncio.run_coroutine_threadsafe(call(), loop).result()
 
 
 class _Background:
@@ -44,6 +63,10 @@ class _Background:
         self._thread.start()
         self._started.wait()
         atexit.register(self._close)
+
+    @property
+    def is_here(self) -> bool:
+        return threading.current_thread() is self._thread
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -72,9 +95,9 @@ def _background() -> _Background:
         return _current
 
 
-def _in_loop() -> bool:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if one does."""
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return None

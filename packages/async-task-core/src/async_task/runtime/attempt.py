@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from async_task.core.envelope import Envelope
     from async_task.core.history import History
     from async_task.core.reasons import DeadReason
+    from async_task.core.references import SharedFetch
     from async_task.core.retry import RetryPolicy
     from async_task.spi.messages import Lease
 
@@ -78,6 +79,8 @@ class Attempt(Hold):
             left to be dealt with.
         doom: Set when there is nothing to run: the reason it is dead, and the error saying so.
         runner: The asyncio task that runs it, once it is started.
+        fetch: What fetches its references along with those of others, if any do.
+        fetching: Whether it waits for them, and has not begun.
     """
 
     __slots__ = (
@@ -85,6 +88,8 @@ class Attempt(Hold):
         "doom",
         "envelope",
         "fault",
+        "fetch",
+        "fetching",
         "history",
         "policy",
         "result_ttl_ms",
@@ -116,6 +121,8 @@ class Attempt(Hold):
         self.fault: Exception | None = None
         self.doom: tuple[DeadReason, Exception] | None = None
         self.runner: asyncio.Task[None] | None = None
+        self.fetch: SharedFetch | None = None
+        self.fetching = False
 
     @property
     def suspect(self) -> bool:
@@ -123,9 +130,15 @@ class Attempt(Hold):
         return self.lease.crashes >= SUSPECT_CRASHES or self.history.solo_crashes > 0
 
     @property
+    def apart(self) -> bool:
+        """Whether it runs in a child process of the worker."""
+        return self.suspect or self.definition.execution is Execution.PROCESS
+
+    @property
     def in_thread(self) -> bool:
         """Whether it runs in a thread of this process, which nothing can stop."""
-        return self.definition.execution is Execution.THREAD and not self.suspect
+        in_threads = self.definition.execution is Execution.THREAD and not self.suspect
+        return in_threads and not self.fetching
 
     def __repr__(self) -> str:
         return f"{self.definition.name}[{self.task_id}]"

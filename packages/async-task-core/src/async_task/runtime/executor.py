@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import inspect
 import logging
+from contextlib import AsyncExitStack
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
@@ -18,7 +19,8 @@ from async_task.core.definition import Execution
 from async_task.core.history import Failure
 from async_task.core.middleware import execution_is_wrapped, wrapped_run
 from async_task.core.reasons import DeadReason
-from async_task.errors import DecodeError, TaskArgumentsError
+from async_task.core.references import SharedFetch, closed
+from async_task.errors import DecodeError, TaskArgumentsError, TaskCancelledError
 from async_task.runtime import ending
 from async_task.runtime.admission import SOLO_CRASHES
 from async_task.runtime.attempt import Attempt, Stop
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from async_task.core.queue_driver import QueueDriver
     from async_task.core.task import Task
+    from async_task.serialization.codec import Codec
 
 log = logging.getLogger("async_task.worker")
 
@@ -68,15 +71,33 @@ class Executor:
         Never raises what the task raises, whatever that is. To end it early set `attempt.stop`
         and, unless it runs in a thread, cancel the asyncio task that awaits this.
         """
-        if self._children is not None and (
-            attempt.suspect or attempt.definition.execution is Execution.PROCESS
-        ):
+        if self._children is not None and attempt.apart:
             return await _undisturbed(attempt, self._isolated(self._children, attempt))
         self._begin(attempt)
         run = Run(attempt, self._driver)
         running.set(run)
+        payload = attempt.envelope.arguments
+        if not codec().refers(payload):
+            return await self._run(attempt, run, codec())
+        if (fetch := attempt.fetch) is None:
+            fetch = SharedFetch()
+            fetch.add(payload)
+        scope = AsyncExitStack()
+        attempt.fetching = True
         try:
-            args, kwargs = codec().decode_arguments(attempt.envelope.arguments)
+            decoder = await scope.enter_async_context(fetch.opened(payload))
+        except BaseException as exc:
+            return await _undisturbed(attempt, _unbound(attempt, exc))
+        finally:
+            attempt.fetching = False
+        try:
+            return await self._run(attempt, run, decoder)
+        finally:
+            await closed(scope)
+
+    async def _run(self, attempt: Attempt, run: Run, decoder: Codec) -> Settlement | None:
+        try:
+            args, kwargs = decoder.decode_arguments(attempt.envelope.arguments)
             attempt.definition.check(args, kwargs)
             instance, body = _bound(attempt, args, kwargs)
         except BaseException as exc:
@@ -186,6 +207,10 @@ async def _unbound(attempt: Attempt, error: BaseException) -> Settlement | None:
             return await ending.dead(attempt, None, DeadReason.BAD_PAYLOAD, error)
         case TaskArgumentsError():
             return await ending.dead(attempt, None, DeadReason.BAD_ARGUMENTS, error)
+        case TaskCancelledError() if attempt.stop is None:  # what it refers to is no more
+            log.info("%r ends without a run: %s", attempt, error)
+            attempt.stop = Stop.CANCELLED
+            return ending.cancelled(attempt)
         case _:
             return await ending.ended(attempt, None, error)
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from async_task.core.clock import boottime
+from async_task.core.codec import codec
 from async_task.core.events import EventKind, emit, listeners
+from async_task.core.references import SharedFetch
 from async_task.errors import DriverError, OutcomeUnknownError
 from async_task.runtime import ending
 from async_task.runtime.attempt import Attempt, Hold, Stop
@@ -192,8 +194,9 @@ class Session:
             if not leases:
                 raise
         self._order.served(lease.queue for lease in leases)
+        fetch = SharedFetch()
         for lease in leases:
-            self._take(lease, asked_at + self._hold_s)
+            self._take(lease, asked_at + self._hold_s, fetch)
         self._fill_slots()
         return bool(leases)
 
@@ -212,9 +215,12 @@ class Session:
         room = options.concurrency + ahead - len(table.running) - len(table.waiting)
         return room if self._remaining is None else min(room, self._remaining)
 
-    def _take(self, lease: Lease, deadline: float) -> None:
+    def _take(self, lease: Lease, deadline: float, fetch: SharedFetch) -> None:
         judged = self._admission.judge(lease, deadline)
         if isinstance(judged, Attempt):
+            if codec().refers(judged.envelope.arguments) and not judged.apart:
+                fetch.add(judged.envelope.arguments)
+                judged.fetch = fetch
             if self._remaining is not None:
                 self._remaining -= 1
             self._table.lease(judged)

@@ -84,10 +84,13 @@ class Worker:
         self.working: asyncio.Event = asyncio.Event()
         """Set once tasks are taken."""
 
-    async def start(self) -> None:
+    async def start(self, *, handle_signals: bool = True) -> None:
         """Work until SIGTERM or SIGINT, `stop()`, `max_tasks` or an empty queue says to stop.
 
         A backend that is down at the start, or goes away, is waited for.
+
+        Args:
+            handle_signals: False inside a program that has signal handlers of its own.
 
         Raises:
             ConfigurationError: The backend cannot serve as configured, or holds no lease as long as
@@ -95,7 +98,8 @@ class Worker:
             DriverError: It refuses us for good (access denied, for example).
         """
         self._check_tasks()
-        with stop_signals(self.stop, self.stop_now):
+        signals = stop_signals(self.stop, self.stop_now)
+        with signals if handle_signals else contextlib.nullcontext():
             try:
                 async with contextlib.AsyncExitStack() as stack:
                     consumer = await self._connected(stack)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+import copy
+from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 from async_task.errors import DecodeError
 from async_task.serialization import scalars, wire
@@ -11,14 +12,16 @@ from async_task.serialization.limits import Limits, check
 from async_task.serialization.paths import Explainer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
-    from async_task.serialization.hooks import ValueCodec
+    from async_task.serialization.hooks import ReferenceCodec, ValueCodec
     from async_task.serialization.types import TypeRegistry
 
 # The list of both and the list or dict of one side, which `encode_arguments` puts around values.
 _ARGUMENTS_DEPTH: Final = 2
 _DEFAULT_LIMITS: Final = Limits()
+
+T = TypeVar("T")
 
 
 class Codec:
@@ -51,6 +54,12 @@ class Codec:
     ) -> None:
         self._extensions = Extensions(types, value_codecs)
         self._limits = limits
+        self._marks = [tag.encode() for tag in self._extensions.reference_codecs]
+
+    @property
+    def reference_codecs(self) -> Mapping[str, ReferenceCodec]:
+        """The codecs whose values are fetched before they are used, by tag."""
+        return self._extensions.reference_codecs
 
     def encode(self, value: object, root: str = "value") -> bytes:
         """Return `value` as bytes; `root` names it in errors.
@@ -105,6 +114,33 @@ class Codec:
                 return args, kwargs
         raise DecodeError("the bytes are a value, but no task arguments")
 
+    def refers(self, data: bytes) -> bool:
+        """Return whether there may be references in `data`; costs 0.1 us where there are none."""
+        if not self._marks or wire.CUSTOM not in data:  # the byte that every one of them has
+            return False
+        return any(mark in data for mark in self._marks)
+
+    def references(self, data: bytes) -> dict[str, dict[Hashable, None]]:
+        """Return the distinct references in a value or in arguments, by tag, in order.
+
+        Costs about as much as decoding, of which it builds nothing else.
+
+        Raises:
+            DecodeError: Whatever is wrong with `data`. No other error, for any input.
+        """
+        check(data, self._limits, _ARGUMENTS_DEPTH)
+        return self._read(self._extensions.references, data)
+
+    def resolving(self, found: Mapping[str, Mapping[Hashable, object]]) -> Self:
+        """Return the like of this codec that decodes references to values.
+
+        Args:
+            found: By tag, the value of every reference in what is to be decoded.
+        """
+        resolving = copy.copy(self)
+        resolving._extensions = self._extensions.resolving(found)  # noqa: SLF001 - of this class
+        return resolving
+
     def _pack(self, value: object, outer_depth: int) -> bytes:
         data = _Packing(self._extensions, self._limits.max_depth + outer_depth).pack(value)
         check(data, self._limits, outer_depth)
@@ -112,8 +148,11 @@ class Codec:
 
     def _unpack(self, data: bytes, outer_depth: int) -> object:
         check(data, self._limits, outer_depth)
+        return self._read(self._extensions.unpack, data)
+
+    def _read(self, read: Callable[[bytes], T], data: bytes) -> T:
         try:
-            return self._extensions.unpack(data)
+            return read(data)
         except DecodeError:
             raise
         except Exception as error:

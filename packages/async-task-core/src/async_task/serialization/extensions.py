@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from async_task.errors import ConfigurationError, DecodeError
 from async_task.serialization import scalars, wire
+from async_task.serialization.hooks import ReferenceCodec
 from async_task.serialization.limits import is_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from async_task.serialization.hooks import ValueCodec
     from async_task.serialization.types import TypeRegistry
@@ -43,6 +45,10 @@ class Extensions:
             raise ConfigurationError(
                 f"two value codecs have one tag: {', '.join(c.tag for c in value_codecs)}"
             )
+        self.reference_codecs = {
+            codec.tag: codec for codec in value_codecs if isinstance(codec, ReferenceCodec)
+        }
+        self._found: Mapping[str, Mapping[Hashable, object]] = {}
 
     def take_apart(self, value: object) -> tuple[int, list[object]] | None:
         """Return code and members of `value`, or None if nothing here knows its type.
@@ -66,6 +72,31 @@ class Extensions:
         Raises anything on malformed data; `DecodeError` where there is more to say.
         """
         return wire.unpack(data, self._restore, _mapping)
+
+    def references(self, data: bytes) -> dict[str, dict[Hashable, None]]:
+        """Return the distinct references in `data`, by tag, in order; builds nothing else.
+
+        As `unpack`: of cleared data, and raises anything.
+        """
+        found: dict[str, dict[Hashable, None]] = {}
+
+        def look(code: int, data: bytes) -> object:
+            if code not in wire.CONTAINERS or not is_array(data):
+                return None
+            members = cast("list[object]", wire.unpack(data, look, list))
+            tag = members[0] if code == wire.CUSTOM and members else None
+            if isinstance(tag, str) and tag in self.reference_codecs:
+                found.setdefault(tag, {})[self._restore(code, data)] = None
+            return None
+
+        wire.unpack(data, look, list)
+        return found
+
+    def resolving(self, found: Mapping[str, Mapping[Hashable, object]]) -> Self:
+        """Return the like of this that puts values in the place of references."""
+        resolving = copy.copy(self)
+        resolving._found = found  # noqa: SLF001 - of this class
+        return resolving
 
     def _restore(self, code: int, data: bytes) -> object:
         if decoder := scalars.DECODERS.get(code):
@@ -95,7 +126,9 @@ class Extensions:
         if codec is None:
             raise DecodeError(f"no value codec {tag!r:.80} is installed here; the sender has it")
         try:
-            return codec.decode(data)
+            value = codec.decode(data)
+            found = self._found.get(codec.tag)
+            return value if found is None else found[value]
         except DecodeError:
             raise
         except Exception as error:

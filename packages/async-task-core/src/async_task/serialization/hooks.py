@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
 
 class ValueCodec(Protocol):
@@ -32,5 +36,38 @@ class ValueCodec(Protocol):
         """Return the value `data` stands for; any exception becomes a `DecodeError`.
 
         `data` comes from the backend and must not be trusted.
+        """
+        ...
+
+
+@runtime_checkable
+class ReferenceCodec(ValueCodec, Protocol):
+    """Carry values as references, and fetch what they stand for before a task runs.
+
+    `decode` checks what came and returns the reference, which is what dead letters show. All
+    references of the tasks that a worker takes together then go to `fetch` in one call. Its tag
+    must be a word that is rare in payloads: those that hold it are looked through for references.
+    """
+
+    async def fetch(self, references: Sequence[Hashable]) -> Fetched:
+        """Return what there is for these distinct references, of any number of tasks.
+
+        What it raises is a failure of those tasks, not of their payloads. It may be cancelled. One
+        that fails for many tasks is repeated for each of them alone.
+        """
+        ...
+
+
+class Fetched(Protocol):
+    """What one `fetch` has found; discarded when the last of its tasks has ended."""
+
+    def opened(
+        self, references: Sequence[Hashable], /
+    ) -> AbstractAsyncContextManager[Mapping[Hashable, object]]:
+        """Return the values for one run of a task, which are its own until the context ends.
+
+        The context is left when the run has ended, by another asyncio task than entered it, and
+        within `CLOSE_S` of `async_task.core.references`. Entering may raise: `TaskCancelledError`
+        ends the task without a run, anything else is a failure.
         """
         ...

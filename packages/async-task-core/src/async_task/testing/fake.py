@@ -27,6 +27,7 @@ from async_task.core.queue_driver import QueueDriver
 from async_task.core.registry import registry
 from async_task.core.task import definition_of
 from async_task.drivers.memory import MemoryDriver, MemorySettings
+from async_task.errors import EncodeError
 from async_task.runtime.admission import Admission
 from async_task.runtime.attempt import Attempt, Stop
 from async_task.runtime.executor import Executor
@@ -124,9 +125,12 @@ class FakeQueue:
         self._store.forget()
 
     def sent(self, task: AnyTask, arguments: Mapping[str, Any] | None = None) -> list[Dispatched]:
-        """Return what was sent of one task, and with these arguments at least if any are given."""
+        """Return what was sent of one task, and with these arguments at least if any are given.
+
+        They are compared as they arrive: a row of a database as the reference that travels.
+        """
         name = _name(task)
-        wanted = (arguments or {}).items()
+        wanted = {key: _arriving(value) for key, value in (arguments or {}).items()}.items()
         return [d for d in self.dispatched if d.task == name and wanted <= d.arguments.items()]
 
     def assert_dispatched(
@@ -268,6 +272,13 @@ def _dispatched(message: Message) -> Dispatched:
         priority=message.priority,
         expires_in=None if message.expires_in_ms is None else message.expires_in_ms / 1000,
     )
+
+
+def _arriving(value: object) -> object:
+    try:
+        return codec().decode(codec().encode(value))
+    except EncodeError:  # something that compares, such as `unittest.mock.ANY`
+        return value
 
 
 def _name(task: AnyTask) -> str:

@@ -1,0 +1,3 @@
+"""Django's setup for the tests, as `tasks` does it for workers."""
+
+import tasks as tasks

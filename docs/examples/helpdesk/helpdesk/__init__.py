@@ -1,0 +1,1 @@
+"""A help desk: customers write, and are answered."""
