@@ -61,13 +61,18 @@ class Link:
         async with self._connecting:
             if self._connection is not None and _is_open(self._connection):
                 return
-            with meaning("connecting"):
-                self._connection = await aio_pika.connect(
-                    self._url,
-                    timeout=self._timeout_s,
-                    client_properties={"connection_name": f"async-task {self._role}"},
-                )
-            _check(_server(self._connection))
+            await self.close()  # what is left of one that was lost
+            name = f"async-task {self._role}"
+            connection = aio_pika.Connection(self._url, client_properties={"connection_name": name})
+            try:
+                with meaning("connecting"):
+                    await connection.connect(timeout=self._timeout_s)
+                _check(_server(connection))
+            except BaseException:
+                # One that is only dropped closes itself when it is collected, in whichever thread.
+                await _closed(connection)
+                raise
+            self._connection = connection
 
     async def channel(self, *, confirms: bool = False) -> Channel:
         """Open a channel, after connecting if need be."""
@@ -96,9 +101,13 @@ class Link:
         """Close the connection, bounded in time; a later call would make another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception, asyncio.CancelledError):
-                async with asyncio.timeout(1):  # there is nobody to answer where a server is frozen
-                    await connection.close()
+            await _closed(connection)
+
+
+async def _closed(connection: aio_pika.Connection) -> None:
+    with suppress(Exception, asyncio.CancelledError):
+        async with asyncio.timeout(1):  # there is nobody to answer where a server is frozen
+            await connection.close()
 
 
 def _is_open(connection: aio_pika.Connection) -> bool:
