@@ -10,6 +10,7 @@ import pytest
 from async_task.testing.servers.base import LocalServer
 from async_task.testing.servers.mysql import MariadbServer
 from async_task.testing.servers.postgres import PostgresServer
+from async_task.testing.servers.rabbitmq import RabbitmqServer
 from async_task.testing.servers.redis import RedisServer
 from workspace import ROOT
 
@@ -29,6 +30,7 @@ DRIVERS: dict[str, tuple[type[LocalServer] | None, str]] = {
     ),
     "postgres": (PostgresServer, 'set_global_config(driver="postgres", postgres_dsn="URL")'),
     "mysql": (MariadbServer, 'set_global_config(driver="mysql", mysql_dsn="URL")'),
+    "rabbitmq": (RabbitmqServer, 'set_global_config(driver="rabbitmq", rabbitmq_url="URL")'),
 }
 
 

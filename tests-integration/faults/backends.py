@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
 import sqlite3
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
@@ -10,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from async_task.plugins.manager import plugins
+from async_task.spi.capabilities import Capabilities
 from async_task.testing.servers.base import LocalServer
 from async_task.testing.servers.mysql import MariadbServer
 from async_task.testing.servers.postgres import PostgresServer
+from async_task.testing.servers.rabbitmq import RabbitmqServer
 from async_task.testing.servers.redis import RedisServer
 
 Outage: TypeAlias = Callable[[], AbstractContextManager[None]]
@@ -52,6 +57,11 @@ class Backend:
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its driver declares."""
+        return plugins().driver(self.name).capabilities
 
 
 @contextlib.contextmanager
@@ -104,6 +114,20 @@ def _postgres(folder: Path) -> Generator[Store]:
         yield Store(config, _outages(server))
 
 
+@functools.cache
+def _rabbitmq_server() -> RabbitmqServer:
+    """Start one for all scenarios of this process, since that takes 5 s."""
+    return RabbitmqServer().__enter__()  # ended with the process
+
+
+@contextlib.contextmanager
+def _rabbitmq(folder: Path) -> Generator[Store]:
+    server = _rabbitmq_server()
+    # RabbitMQ gives up on a worker that misses two heartbeats.
+    config = {"rabbitmq_url": f"{server.url}?heartbeat=2", "namespace": f"t{os.urandom(6).hex()}"}
+    yield Store({"driver": "rabbitmq", **config}, _outages(server))
+
+
 def _outages(server: LocalServer) -> dict[str, Outage]:
     """Those that every server can have."""
 
@@ -145,6 +169,12 @@ BACKENDS = [
     Backend(
         "postgres",
         _postgres,
+        outages=("killed", "frozen"),
+        outages_at_start=("killed", "frozen"),
+    ),
+    Backend(
+        "rabbitmq",
+        _rabbitmq,
         outages=("killed", "frozen"),
         outages_at_start=("killed", "frozen"),
     ),

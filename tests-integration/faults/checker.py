@@ -59,6 +59,8 @@ class Checker:
         lease_s: Length of a lease.
         dead: Ids of the dead letters at the end.
         left: How many tasks the store still holds at the end, dead letters aside.
+        resent: Ids of tasks whose dispatch was repeated after an unknown outcome on a store that
+            may have kept both copies.
         recover_s: How long after a kill the tasks of the killed process must have been started
             again; None where the others had no free slot for them.
     """
@@ -70,12 +72,14 @@ class Checker:
         lease_s: float,
         dead: Collection[str] = (),
         left: int = 0,
+        resent: Collection[str] = (),
         recover_s: float | None = None,
     ) -> None:
         self._events = sorted(events, key=lambda event: event.at_ns)
         self._lease_ns = int(lease_s * 1e9)
         self._dead = set(dead)
         self._left = left
+        self._resent = set(resent)
         self._recover_ns = None if recover_s is None else int(recover_s * 1e9)
         self._accepted = {e.task_id: e for e in self._events if e.kind is Kind.ACCEPTED}
         self._runs = _runs(self._events)
@@ -116,7 +120,7 @@ class Checker:
                 text = f"charged {run.start.attempt} failures after {failures}"
                 yield Violation("charged", task_id, text)
             failures += run.end is not None and run.end.kind is Kind.FAILED
-        for run, following in itertools.pairwise(runs):
+        for run, following in itertools.pairwise(runs) if task_id not in self._resent else ():
             yield from self._pair(task_id, run, following)
 
     def _pair(self, task_id: str, run: Run, following: Run) -> Iterator[Violation]:
@@ -176,12 +180,10 @@ def _windows(events: Iterable[Event]) -> Iterator[Window]:
     opened: dict[tuple[Kind, int], int] = {}
     for event in events:
         match event.kind:
-            case Kind.KILLED:
-                yield Window(event.kind, event.pid, event.at_ns, event.at_ns)
+            case Kind.KILLED | Kind.STALLED:
+                yield Window(event.kind, event.pid, event.at_ns - event.value, event.at_ns)
             case Kind.TERMINATED:
                 yield Window(event.kind, event.pid, event.at_ns, _FOREVER)
-            case Kind.STALLED:
-                yield Window(event.kind, event.pid, event.at_ns - event.value, event.at_ns)
             case Kind.STOPPED | Kind.DOWN:
                 opened[event.kind, event.pid] = event.at_ns
             case Kind.CONTINUED | Kind.UP:

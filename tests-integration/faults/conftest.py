@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from async_task.testing.selection import unmet
 
 from faults.backends import BACKENDS, Backend
 from faults.bench import Bench
@@ -21,6 +22,14 @@ FULL = os.environ.get("ASYNC_TASK_FAULTS") == "full"
 
 # The scenarios stop processes and read /proc; what they prove holds for every system.
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip scenarios on backends that do not declare what they are about; see `requires`."""
+    for item in items:
+        for backend in getattr(getattr(item, "callspec", None), "params", {}).values():
+            if isinstance(backend, Backend) and (reason := unmet(item, backend.capabilities)):
+                item.add_marker(pytest.mark.skip(reason=f"{backend} declares {reason}"))
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Kind(StrEnum):
     """The task's `failed` ran to its end."""
 
     KILLED = "killed"
-    """The process is dead, by kill -9."""
+    """The process is dead, by kill -9 or its own hand, for `value` nanoseconds at most."""
     STOPPED = "stopped"
     CONTINUED = "continued"
     STALLED = "stalled"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from async_task import Dispatcher
 from async_task.core.outcome import TaskStatus
+from async_task.spi.capabilities import Facet
+from async_task.testing.selection import requires
 
 from faults.app import hold, hold_thread
 from faults.history import Kind, now_ns
@@ -28,6 +30,7 @@ SLACK_S = 1.0
 """For a machine that is busy; with it, it is still sooner than a lease would end by itself."""
 
 
+@requires(Facet.CONTROL)
 async def test_each_kind_of_run_is_told(scene: Scene, tmp_path: Path) -> None:
     dispatcher, pids = Dispatcher(scene.driver), tmp_path / "pids"
     (worker,) = await scene.fleet.started(1, modules=MODULES)
@@ -62,6 +65,7 @@ async def test_each_kind_of_run_is_told(scene: Scene, tmp_path: Path) -> None:
     assert await worker.ended() == 0
 
 
+@requires(Facet.CONTROL)
 async def test_one_whose_worker_died_does_not_run_again(scene: Scene) -> None:
     (worker,) = await scene.fleet.started(1)
     await scene.dispatch([hold(scene.gate("never"))])

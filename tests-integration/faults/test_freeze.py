@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_frozen_worker_has_lost_its_tasks_and_goes_on(scene: Scene) -> None:
+    scene.skip_unless_leases_end_by_time()
     (frozen,) = await scene.fleet.started(1, "default", "own")
     running = await scene.dispatch([hold(scene.gate("end")), hold(scene.gate("end"))])
     await scene.seen(Kind.START, 2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from async_task import task
 from async_task.core.history import History as Memory
+from async_task.testing.selection import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,8 @@ async def test_exactly_so_many_tasks_are_run_as_asked_for(bench: Bench) -> None:
     await bench.work(max_tasks=8, concurrency=10)
     assert len(seen) == 8
     (stats,) = await bench.driver.stats(["default"])
-    assert (stats.leased, await bench.left() + len(await bench.dead())) == (0, 6)
+    assert stats.leased in (0, None)
+    assert await bench.left() + len(await bench.dead()) == 6
 
 
 async def test_queues_are_worked_off_in_strict_order(bench: Bench) -> None:
@@ -104,6 +106,7 @@ async def test_queues_are_worked_off_in_strict_order(bench: Bench) -> None:
     assert seen == [1, 3, 5, 0, 2, 4]
 
 
+@requires(priorities=3)
 async def test_priorities_are_strict_within_a_queue(bench: Bench) -> None:
     await bench.dispatch(*(say(n).priority(n % 3) for n in range(6)))
     await bench.work(concurrency=1)

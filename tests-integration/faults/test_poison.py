@@ -37,7 +37,7 @@ async def test_poison_dies_alone(
     async def drained() -> bool:
         nonlocal deaths
         deaths += scene.fleet.mend()
-        return not await scene.waiting()
+        return await scene.is_drained()
 
     await until(drained, "an empty store")
     letters = await scene.driver.dead_letters.browse("default")

@@ -40,6 +40,7 @@ from async_task.core.ids import id_text, new_id
 from async_task.core.retry import RetryPolicy
 from async_task.spi.driver import ConsumerOptions
 from async_task.spi.messages import Message
+from async_task.testing.selection import requires
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +134,7 @@ async def test_s3_s4_s5_retries_leave_one_dead_letter_and_nothing_else(bench: Be
     assert [letter.id for letter in await bench.dead()] == [task_id]
 
 
+@requires(priorities=4)
 async def test_s6_calls_can_be_chained(bench: Bench) -> None:
     call = say("x").delay(0).on_queue("high").retry_after(1).priority(3).expires_in(60)
     await bench.dispatch(call)
@@ -141,6 +143,8 @@ async def test_s6_calls_can_be_chained(bench: Bench) -> None:
 
 
 async def test_s7_a_lease_that_ends_is_handed_out_again(bench: Bench) -> None:
+    if bench.driver.driver.keeper() is None:
+        pytest.skip("this driver's leases are held by its connection")
     (task_id,) = await bench.dispatch(say("x"))
     options = ConsumerOptions(queues=("default",), max_leases=1)
     async with bench.driver.driver.consumer(options) as consumer:
@@ -173,7 +177,8 @@ async def test_w3_a_retry_far_off_is_kept_by_the_store(bench: Bench) -> None:
     await bench.run(fail_patiently().retry_after(86_400))
     assert seen == [0]
     (stats,) = await bench.driver.stats(["default"])
-    assert (stats.ready, stats.delayed, stats.leased, stats.dead) == (0, 1, 0, 0)
+    assert (stats.ready, stats.dead) == (0, 0)
+    assert (stats.delayed, stats.leased) in ((1, 0), (None, None))
 
 
 async def test_w4_the_delay_of_a_call_goes_with_it(bench: Bench) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from async_task.config import setting_rows
 
 from faults.app import HISTORY
-from faults.history import Kind
+from faults.history import Event, Kind, now_ns
 from faults.waiting import until
 
 if TYPE_CHECKING:
@@ -164,12 +164,15 @@ class Fleet:
         self._history = history
         self._all: list[WorkerProcess] = []
         self._logs: list[Path] = []
+        self._seen_ns = now_ns()
 
     def mend(self, **options: Any) -> int:
         """Replace workers that have died, as a supervisor would; return how many there were."""
+        seen_ns, self._seen_ns = self._seen_ns, now_ns()
         dead = [worker for worker in self._all if worker.exit_code is not None]
         for worker in dead:
-            self._history.record(Kind.KILLED, pid=worker.pid)
+            at_ns = now_ns()
+            self._history.append(Event(Kind.KILLED, at_ns, worker.pid, value=at_ns - seen_ns))
             self._all.remove(worker)
             self.start(**options)
         return len(dead)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -16,6 +17,7 @@ from async_task.core.history import History
 from async_task.core.queue_driver import QueueDriver
 from async_task.core.registry import Registry
 from async_task.core.task import Task, task
+from async_task.drivers.plugin import CAPABILITIES
 from async_task.errors import ConfigurationError
 from async_task.runtime.worker import Worker
 from async_task.spi.messages import Reject, Release
@@ -196,6 +198,24 @@ async def test_a_task_that_goes_elsewhere_is_named_at_start(
         "task 'taking-stranger' goes to queue 'elsewhere', not served here",
         "task 'taking-foreigner' goes to driver redis, not served here",
     ]
+
+
+@pytest.mark.parametrize("timeout", [60, 61])
+async def test_a_task_that_would_outlast_its_lease_is_refused_at_start(
+    bench: Bench, timeout: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = replace(CAPABILITIES, max_visibility_ms=60_000)
+    monkeypatch.setattr("async_task.drivers.memory.CAPABILITIES", limited)
+    tasks = Registry()
+
+    @task(name="taking-tireless", timeout=timeout)
+    def tireless() -> None: ...
+
+    tasks.add(tireless.definition)
+    queue_driver = bench.driver()
+    with pytest.raises(ConfigurationError, match=f"'taking-tireless' may run for {timeout} s"):
+        await Worker(queue_driver, tasks=tasks).start()
+    await Worker(queue_driver, ["other"], stop_when_empty=True, tasks=tasks).start()
 
 
 async def test_an_unknown_task_is_put_off_longer_and_longer_uncharged(

@@ -93,10 +93,11 @@ class Worker:
             handle_signals: False inside a program that has signal handlers of its own.
 
         Raises:
-            ConfigurationError: The backend cannot serve as configured.
+            ConfigurationError: The backend cannot serve as configured, or holds no lease as long as
+                one of the tasks may run.
             DriverError: It refuses us for good (access denied, for example).
         """
-        self._warn_of_strangers()
+        self._check_tasks()
         signals = stop_signals(self.stop, self.stop_now)
         with signals if handle_signals else contextlib.nullcontext():
             try:
@@ -169,12 +170,24 @@ class Worker:
         await self._session.run()
         log.info("stopped")
 
-    def _warn_of_strangers(self) -> None:
-        config = self._queue_driver.config
+    def _check_tasks(self) -> None:
+        """Warn of tasks that are not served here; refuse those that would outlast their leases."""
+        config, name = self._queue_driver.config, self._queue_driver.name
+        longest_ms = self._queue_driver.driver.capabilities.max_visibility_ms
         for definition in self._tasks:
-            queue = definition.options.queue or config.default_queue
+            options = definition.options
+            queue = options.queue or config.default_queue
             if queue not in self._options.queues:
                 log.warning("task %r goes to queue %r, not served here", definition.name, queue)
-            driver = definition.options.driver
-            if driver not in (None, self._queue_driver.name, self._queue_driver):
-                log.warning("task %r goes to driver %s, not served here", definition.name, driver)
+            elif options.driver not in (None, name, self._queue_driver):
+                log.warning(
+                    "task %r goes to driver %s, not served here", definition.name, options.driver
+                )
+            else:
+                _, timeout_s, _ = options.terms(config)
+                if timeout_s and longest_ms and timeout_s * 1000 >= longest_ms:
+                    msg = (
+                        f"task {definition.name!r} may run for {timeout_s:g} s, but {name} takes"
+                        f" it back after {longest_ms / 1000:g} s; give it a shorter timeout"
+                    )
+                    raise ConfigurationError(msg)

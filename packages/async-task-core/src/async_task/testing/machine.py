@@ -104,6 +104,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.session = session
         self.capabilities = session.do(_capabilities)
+        self.tied = session.do(_tied)
         self.model = Model()
 
     def teardown(self) -> None:
@@ -160,9 +161,12 @@ class Histories(RuleBasedStateMachine):
     @precondition(lambda self: self._may_crash())
     @rule(queues=ORDER, limit=st.integers(min_value=1, max_value=4))
     def crash(self, queues: tuple[str, ...], limit: int) -> None:
-        """Take messages and let their leases expire."""
+        """Take messages and let their leases expire; where a connection holds them, all of it."""
         leases = self._take(queues, limit, self.session.harness.tick_ms)
         self.session.do(_lapse)
+        if self.tied:
+            leases += self.model.held
+            self.model.held = []
         self._lose(leases)
 
     @precondition(lambda self: self.model.held or self.model.lost)
@@ -353,6 +357,11 @@ class Histories(RuleBasedStateMachine):
 
 async def _capabilities(rig: Rig) -> Any:
     return rig.driver.capabilities
+
+
+async def _tied(rig: Rig) -> bool:
+    """Say whether leases end with the connection that they came over."""
+    return rig.driver.keeper() is None
 
 
 async def _lapse(rig: Rig) -> None:

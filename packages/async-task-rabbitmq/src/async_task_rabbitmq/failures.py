@@ -1,0 +1,104 @@
+"""What the errors of RabbitMQ and of its client mean to core."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aiormq import exceptions as amqp
+from async_task.spi.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    ConnectionLostError,
+    DriverError,
+    DriverTimeoutError,
+    OutcomeUnknownError,
+)
+from pamqp.exceptions import PAMQPException
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_OF_THE_CLIENT = (amqp.AMQPError, PAMQPException, OSError)
+_NOT_TAKEN = (
+    amqp.ChannelAccessRefused,
+    amqp.ChannelPreconditionFailed,
+    amqp.ChannelLockedResource,
+    amqp.ChannelNotFoundEntity,
+)
+
+
+class NoQueueError(DriverError):
+    """There is no such queue or exchange; nothing was stored or taken."""
+
+
+@contextmanager
+def meaning(what: str, *, write: bool = False) -> Generator[None]:
+    """Turn what the client raises inside into errors of ours.
+
+    aiormq cancels what waits when a connection closes: a `CancelledError` that nobody asked for
+    says that the connection was lost.
+
+    Args:
+        what: The call, for messages: `"a ping"`.
+        write: It changes something, so that without an answer its outcome is unknown.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise _lost(what, "it was closed", write=write) from error
+    except TimeoutError as error:
+        if write:
+            raise OutcomeUnknownError(f"RabbitMQ did not answer {what} in time") from error
+        raise DriverTimeoutError(f"RabbitMQ did not answer {what} in time") from error
+    except _OF_THE_CLIENT as error:
+        raise _translated(error, what, write=write) from error
+    except RuntimeError as error:
+        if not str(error).endswith(" closed"):  # what aiormq says of a connection
+            raise
+        raise _lost(what, "it was closed before", write=False) from error
+
+
+def _translated(error: Exception, what: str, *, write: bool) -> Exception:
+    if isinstance(error, amqp.ProbableAuthenticationError | amqp.AuthenticationError):
+        return AccessDeniedError(
+            f"RabbitMQ does not take user and password of rabbitmq_url at {what}"
+        )
+    # What RabbitMQ says to a virtual host, aiormq 7.2 takes for a mistake of RabbitMQ's.
+    if isinstance(error, amqp.ConnectionNotAllowed) or "Connection.OpenOk" in _said(error):
+        return ConfigurationError(
+            f"RabbitMQ refuses {what}; check the virtual host in rabbitmq_url: it has to be there, "
+            "and its user needs permissions for it"
+        )
+    if isinstance(error, _NOT_TAKEN):
+        return _refused(error, what)
+    if isinstance(error, amqp.ChannelInvalidStateError):  # it was not even sent
+        return _lost(what, "it was closed before", write=False)
+    return _lost(what, _said(error), write=write)
+
+
+def _refused(error: Exception, what: str) -> DriverError:
+    if isinstance(error, amqp.ChannelNotFoundEntity):
+        return NoQueueError(f"nothing of that name at {what}: {_said(error)}", retryable=True)
+    if isinstance(error, amqp.ChannelAccessRefused):
+        return AccessDeniedError(
+            f"RabbitMQ does not allow {what}: {_said(error)}; give the user that permission, or "
+            "set rabbitmq_passive=True if another account declares what is needed"
+        )
+    return DriverError(
+        f"RabbitMQ refuses {what}: {_said(error)}; something else of that name is there: remove "
+        "it, or choose another namespace or rabbitmq_exchange_name"
+    )
+
+
+def _lost(what: str, why: str, *, write: bool) -> DriverError:
+    kind = OutcomeUnknownError if write else ConnectionLostError
+    return kind(f"the connection to RabbitMQ was lost or cannot be made at {what}: {why}")
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(each) for each in error.args) or type(error).__name__
