@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,26 @@ from async_task_postgres.settings import PostgresSettings
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+async def orphans() -> AsyncIterator[None]:
+    """Let asyncpg lose the future of an attempt that is given up as it connects.
+
+    It belongs to a protocol that nobody has been given yet (`TLSUpgradeProto.on_data`), so that
+    nobody can retrieve what the end of the connection puts into it.
+    """
+    loop = asyncio.get_running_loop()
+    report = loop.get_exception_handler()
+    assert report is not None  # by which an error in a callback fails the test
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "unexpected connection_lost() call" not in str(context.get("exception")):
+            report(loop, context)
+
+    loop.set_exception_handler(handle)
+    yield
+    loop.set_exception_handler(report)
 
 
 @pytest.fixture(scope="session")

@@ -88,6 +88,7 @@ def pooled(dsn: str) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.usefixtures("orphans")
 class TestPostgres(DriverConformance):
     capabilities = plugin.CAPABILITIES
 
@@ -98,6 +99,7 @@ class TestPostgres(DriverConformance):
         await harness.aclose()
 
 
+@pytest.mark.usefixtures("orphans")
 class TestPgBouncer(DriverConformance):
     capabilities = plugin.CAPABILITIES
 

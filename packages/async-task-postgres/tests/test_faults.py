@@ -18,32 +18,12 @@ from async_task.testing.cancellation import cancelled_at
 from async_task.testing.proxy import Proxy
 from async_task.testing.servers.postgres import PostgresServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("orphans")]
 Make = Callable[..., Any]
 T = TypeVar("T")
 
 OPTIONS = ConsumerOptions(queues=("q",), max_leases=100)
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture(autouse=True)
-async def _pass_over_orphans() -> AsyncIterator[None]:
-    """Let asyncpg lose the future of an attempt that is given up as it connects.
-
-    It belongs to a protocol that nobody has been given yet (`TLSUpgradeProto.on_data`), so that
-    nobody can retrieve what the end of the connection puts into it.
-    """
-    loop = asyncio.get_running_loop()
-    report = loop.get_exception_handler()
-    assert report is not None  # by which an error in a callback fails the test
-
-    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if "unexpected connection_lost() call" not in str(context.get("exception")):
-            report(loop, context)
-
-    loop.set_exception_handler(handle)
-    yield
-    loop.set_exception_handler(report)
 
 
 @pytest.fixture

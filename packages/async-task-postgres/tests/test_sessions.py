@@ -13,7 +13,7 @@ from async_task.spi.driver import Consumer, ConsumerOptions
 from async_task.spi.messages import Ack, Extension, Lease, Message, Release
 from async_task.testing.servers.postgres import PgBouncerServer, PostgresServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("orphans")]
 Make = Callable[..., Any]
 
 WAITS = """
