@@ -307,38 +307,30 @@ async def test_waiting_costs_a_call_for_each_poll_of_a_queue(faults: Faults) -> 
         assert faults.calls[RECEIVE] <= 2 * 3
 
 
+async def interrupt_a_poll(faults: Faults, driver: SqsDriver, consumer: SqsConsumer) -> None:
+    """Interrupt a lease call, whose receive call cannot be taken back, and send it a message."""
+    seen = faults.calls[RECEIVE]
+    call = consumer.lease(
+        ("q",), 10, wait_ms=HOUR_MS, lease_id=os.urandom(16), visibility_ms=HOUR_MS
+    )
+    waiting = asyncio.create_task(call)
+    await faults.more(RECEIVE, seen)
+    consumer.interrupt()
+    assert await waiting == []
+    await driver.enqueue(messages(1))
+
+
 async def test_what_comes_after_an_interruption_is_given_back_uncharged(faults: Faults) -> None:
-    """A receive call cannot be taken back; leaving the consumer waits for what it brings."""
+    """At once, since the consumer may stay open while tasks end; and again when it is left."""
     driver = new_driver(faults.port)
     async with opened(driver) as (_, other):
         async with driver.consumer(ConsumerOptions(queues=("q",), max_leases=10)) as consumer:
-            call = consumer.lease(
-                ("q",), 10, wait_ms=HOUR_MS, lease_id=os.urandom(16), visibility_ms=HOUR_MS
-            )
-            waiting = asyncio.create_task(call)
-            await faults.more(RECEIVE, 0)
-            consumer.interrupt()
-            assert await waiting == []
-            await driver.enqueue(messages(1))
-        [lease] = await take(other, 1)
-        assert (lease.deliveries, lease.crashes) == (1, 0)
-
-
-async def test_what_comes_to_an_interrupted_call_is_given_back_at_once(faults: Faults) -> None:
-    """A receive call cannot be taken back, and its consumer may stay open while tasks end."""
-    driver = new_driver(faults.port)
-    async with opened(driver) as (_, other):
-        async with driver.consumer(ConsumerOptions(queues=("q",), max_leases=10)) as consumer:
-            call = consumer.lease(
-                ("q",), 10, wait_ms=HOUR_MS, lease_id=os.urandom(16), visibility_ms=HOUR_MS
-            )
-            waiting = asyncio.create_task(call)
-            await faults.more(RECEIVE, 0)
-            consumer.interrupt()
-            assert await waiting == []
-            await driver.enqueue(messages(1))
-            [lease] = await take(other, 1)
-        assert (lease.deliveries, lease.crashes) == (1, 0)
+            await interrupt_a_poll(faults, driver, consumer)
+            [during] = await take(other, 1)
+            await interrupt_a_poll(faults, driver, consumer)
+        [after] = await take(other, 1)
+        for lease in (during, after):
+            assert (lease.deliveries, lease.crashes) == (1, 0)
 
 
 async def test_polls_of_several_queues_ask_for_no_more_than_is_wanted(faults: Faults) -> None:
