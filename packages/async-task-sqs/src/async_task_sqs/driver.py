@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from async_task.spi.driver import BaseDriver
 from async_task.spi.errors import (
     DriverError,
-    EnqueueError,
     MessageTooLargeError,
-    OutcomeUnknownError,
 )
 from async_task.spi.messages import QueueStats
+from async_task.spi.partial import enqueue_error
 
 from async_task_sqs.client import SqsClient
 from async_task_sqs.consumer import SqsConsumer
@@ -125,7 +124,7 @@ class SqsDriver(BaseDriver):
         sent = zip(fitting, outcomes, strict=True)
         failures.update({at: error for at, error in sent if error is not None})
         if failures:
-            _raise(failures, len(messages))
+            raise enqueue_error(failures, len(messages))
         return ()
 
     @asynccontextmanager
@@ -190,14 +189,3 @@ class SqsDriver(BaseDriver):
 def _parcel(message: Message) -> Parcel:
     copy = Copy(message.id, message.body, expires_in_ms=message.expires_in_ms)
     return Parcel(message.queue, copy, message.delay_ms)
-
-
-def _raise(failures: dict[int, DriverError], count: int) -> NoReturn:
-    """Raise what says it all: one error if nothing was stored, or all of it is unknown."""
-    kinds = {type(error) for error in failures.values()}
-    first = next(iter(failures.values()))
-    if len(failures) == count and (len(kinds) == 1 or OutcomeUnknownError not in kinds):
-        raise first
-    raise EnqueueError(
-        f"{len(failures)} of {count} messages were not stored, or may not be: {first}", failures
-    ) from first
