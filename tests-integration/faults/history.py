@@ -100,6 +100,14 @@ class History:
         """Write an event that happens now."""
         self.append(Event(kind, now_ns(), pid))
 
+    def died(self, pid: int, *, since_ns: int) -> None:
+        """Write that a process is dead; it was not yet at `since_ns`.
+
+        Others may have its tasks before this is written: a broker gives them on at once.
+        """
+        at_ns = now_ns()
+        self.append(Event(Kind.KILLED, at_ns, pid, value=at_ns - since_ns))
+
     def events(self, *kinds: Kind) -> list[Event]:
         """Return what was written so far, of these kinds or of all."""
         while data := os.pread(self._file, 1 << 20, self._read_to):

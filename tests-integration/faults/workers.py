@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from async_task.config import setting_rows
 
 from faults.app import HISTORY
-from faults.history import Event, Kind, now_ns
+from faults.history import Kind, now_ns
 from faults.waiting import until
 
 if TYPE_CHECKING:
@@ -60,14 +60,16 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Kill -9."""
+        since_ns = now_ns()
         self._process.kill()
         self._process.wait()
-        self._history.record(Kind.KILLED, pid=self.pid)
+        self._history.died(self.pid, since_ns=since_ns)
 
     async def died(self) -> None:
         """Wait for its death, which nobody here brought about."""
+        since_ns = now_ns()
         await self.ended()
-        self._history.record(Kind.KILLED, pid=self.pid)
+        self._history.died(self.pid, since_ns=since_ns)
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -120,16 +122,17 @@ class Crew(WorkerProcess):
 
     def kill(self) -> None:
         """Kill -9 the supervisor, upon which its workers end."""
-        workers = self.living
+        workers, since_ns = self.living, now_ns()
         self._process.kill()
         self._process.wait()
         for pid in workers:
-            self._history.record(Kind.KILLED, pid=pid)
+            self._history.died(pid, since_ns=since_ns)
 
     def kill_worker(self, pid: int) -> None:
         """Kill -9 one of its workers."""
+        since_ns = now_ns()
         os.kill(pid, signal.SIGKILL)
-        self._history.record(Kind.KILLED, pid=pid)
+        self._history.died(pid, since_ns=since_ns)
 
     def terminate(self) -> None:
         """SIGTERM to the supervisor."""
@@ -171,8 +174,7 @@ class Fleet:
         seen_ns, self._seen_ns = self._seen_ns, now_ns()
         dead = [worker for worker in self._all if worker.exit_code is not None]
         for worker in dead:
-            at_ns = now_ns()
-            self._history.append(Event(Kind.KILLED, at_ns, worker.pid, value=at_ns - seen_ns))
+            self._history.died(worker.pid, since_ns=seen_ns)
             self._all.remove(worker)
             self.start(**options)
         return len(dead)

@@ -98,12 +98,13 @@ async def test_a_task_longer_than_the_consumer_timeout_is_refused_at_start() -> 
     """Before anything is connected to."""
     tasks = Registry()
 
-    @task(name="rabbitmq-tireless", timeout=3600)
+    # Its queue is nobody else's: other workers of this process see all tasks of it.
+    @task(name="rabbitmq-tireless", timeout=3600, queue="endless")
     def tireless() -> None: ...
 
     tasks.add(tireless.definition)
     config = Config(driver="rabbitmq", rabbitmq_url="amqp://nowhere.invalid")
-    worker = Worker(QueueDriver.from_config(config), tasks=tasks)
+    worker = Worker(QueueDriver.from_config(config), ["endless"], tasks=tasks)
     with pytest.raises(ConfigurationError, match="may run for 3600 s, but rabbitmq takes it back"):
         await worker.start()
 
