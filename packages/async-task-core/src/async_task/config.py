@@ -54,6 +54,16 @@ class CoreSettings:
     url: str | None = setting(
         None, "URL that picks the driver by its scheme and holds its settings.", secret=True
     )
+    results: str | None = setting(
+        None,
+        "Name or URL of the driver that keeps results for drivers that keep none.",
+        secret=True,
+    )
+    control: str | None = setting(
+        None,
+        "Name or URL of the driver by which drivers cancel and pause that cannot themselves.",
+        secret=True,
+    )
     namespace: str = setting("", "Prefix that keeps applications apart within one backend.")
     default_queue: str = setting("default", "Queue of tasks that name none.")
     default_max_retries: int = setting(

@@ -100,7 +100,7 @@ async def test_a_bug_in_settling_leaves_the_tasks_to_the_store_and_work_goes_on(
     await bench.work(concurrency=1)
     assert seen == [1, 2]
     assert await bench.counts() == (0, 0, 1, 0)
-    assert "settling 1 tasks raised" in caplog.text
+    assert "1 tasks: cannot be settled and will run again" in caplog.text
 
 
 async def test_settling_is_tried_until_the_lease_ends_and_work_goes_on_after(

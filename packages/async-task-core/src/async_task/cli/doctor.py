@@ -13,6 +13,7 @@ from async_task.__about__ import __version__
 from async_task.cli.doctor_settings import settings_in_force
 from async_task.cli.options import BackendCommand, json_option
 from async_task.cli.output import masked, print_json, print_table, printable
+from async_task.core.elsewhere import ControlElsewhere, ResultsElsewhere
 from async_task.core.registry import registry
 from async_task.errors import AsyncTaskError, ConfigurationError
 from async_task.plugins.manager import plugins
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from async_task.cli.backend import Backend
     from async_task.core.queue_driver import QueueDriver
     from async_task.spi.capabilities import Capabilities
+    from async_task.spi.facets import Control, Results
 
 OK, NOTE, FAILED = "ok", "note", "FAILED"
 
@@ -135,8 +137,20 @@ async def _server(driver: QueueDriver, findings: Findings) -> None:
             took_ms = (time.perf_counter() - began) * 1000
             findings.add(OK, "backend", f"answers in {took_ms:.1f} ms")
             findings.add(OK, "capabilities", _described(driver.driver.capabilities))
+            await driver.connect_stores()
+            findings.add(OK, "results", _whose(driver, driver.results))
+            findings.add(OK, "control", _whose(driver, driver.control))
     except AsyncTaskError as exc:
         findings.add(FAILED, "backend", str(exc))
+
+
+def _whose(driver: QueueDriver, facet: Results | Control | None) -> str:
+    """Say which driver has a facet of this one."""
+    if facet is None:
+        return "none"
+    if isinstance(facet, ResultsElsewhere | ControlElsewhere):
+        return f"in {facet.store.name}"
+    return f"in {driver.name} itself"
 
 
 def _described(able: Capabilities) -> str:

@@ -56,4 +56,4 @@ async def _stats(
 ) -> tuple[Sequence[QueueStats], Sequence[str]]:
     async with driver:
         stats = await driver.stats(list(names or await driver.queues()))
-        return stats, () if driver.driver.control is None else await driver.paused()
+        return stats, () if driver.control is None else await driver.paused()

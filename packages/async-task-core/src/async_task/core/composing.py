@@ -55,5 +55,5 @@ def check_supported(call: PendingCall[Any], driver: QueueDriver) -> None:
         raise driver.unsupported("priorities", what)
     if options.delay_ms and capabilities.delay is Delay.NONE:
         raise driver.unsupported("delay", "cannot delay tasks")
-    if driver.driver.results is None and call.definition.options.result_ttl_ms(driver.config):
+    if driver.results is None and call.definition.options.result_ttl_ms(driver.config):
         raise driver.unsupported("results", "keeps no results")

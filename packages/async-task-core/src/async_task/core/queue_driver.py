@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from async_task.config import Config, check_queue
 from async_task.core.dead_letters import DeadTasks
+from async_task.core.elsewhere import ControlElsewhere, ResultsElsewhere, stores_of
 from async_task.errors import ConfigurationError, UnsupportedError
 from async_task.plugins.manager import plugins, resolve
 from async_task.spi.driver import DriverOptions
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from async_task.spi.driver import Driver
-    from async_task.spi.facets import Control
+    from async_task.spi.facets import Control, Results
     from async_task.spi.messages import QueueStats
 
 
@@ -30,12 +31,22 @@ class QueueDriver:
         name: The driver's name, for example `"sqlite"`.
         config: The configuration it was made from.
         driver: The driver interface's own object, for what has no portable form.
+        stores: The other drivers that keep results or control for this one, each once.
     """
 
     def __init__(self, driver: Driver, *, name: str, config: Config) -> None:
         self.driver = driver
         self.name = name
         self.config = config
+        stores = stores_of(self)
+        self.stores = tuple(dict.fromkeys(stores.values()))
+        self._results_elsewhere = self._control_elsewhere = None
+        if "results" in stores:
+            self._results_elsewhere = ResultsElsewhere(stores["results"])
+        if "control" in stores:
+            self._control_elsewhere = ControlElsewhere(
+                stores["control"], self.results, self.unsupported
+            )
         self._connected = False
         self._connecting = asyncio.Lock()
 
@@ -70,6 +81,16 @@ class QueueDriver:
         return int((own or self.config.visibility_timeout) * 1000)
 
     @property
+    def results(self) -> Results | None:
+        """Where outcomes are kept: in the driver, or where `results=` says; None for nowhere."""
+        return self.driver.results or self._results_elsewhere
+
+    @property
+    def control(self) -> Control | None:
+        """What cancels and pauses: the driver, or what `control=` names; None for nothing."""
+        return self.driver.control or self._control_elsewhere
+
+    @property
     def dead_letters(self) -> DeadTasks:
         """What was given up on, to look at, requeue or purge.
 
@@ -92,13 +113,24 @@ class QueueDriver:
                 await self.driver.open()
                 self._connected = True
 
+    async def connect_stores(self) -> None:
+        """Open the other drivers too, which otherwise happens when one is first needed.
+
+        Raises:
+            ConfigurationError, DriverError: As `connect`.
+        """
+        for store in self.stores:
+            await store.connect()
+
     async def disconnect(self) -> None:
-        """Close the backend."""
+        """Close the backend, and the other drivers."""
         async with self._connecting:
             if self._connected:
                 self._connected = False
                 await self.driver.close()
         self._connecting = asyncio.Lock()  # the old one is bound to this loop, if it ever blocked
+        for store in self.stores:
+            await store.disconnect()
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -147,10 +179,10 @@ class QueueDriver:
 
     async def _control(self, without: str) -> Control:
         """Return the facet, connected; `without` says what cannot be done where there is none."""
-        if self.driver.control is None:
+        if self.control is None:
             raise self.unsupported("control", without)
         await self.connect()
-        return self.driver.control
+        return self.control
 
     async def pause(self, queue: str) -> None:
         """Have no worker take tasks of a queue until it is resumed; what runs goes on.
@@ -184,6 +216,8 @@ class QueueDriver:
     def unsupported(self, capability: str, what: str) -> UnsupportedError:
         """Return the error that says this backend cannot do something."""
         msg = f"driver {self.name!r} {what}"
+        if capability in ("results", "control") and getattr(self, capability) is None:
+            msg += f"; set {capability}= to the name or URL of one that does, redis for example"
         return UnsupportedError(msg, capability=capability, driver=self.name)
 
     def __repr__(self) -> str:

@@ -111,11 +111,11 @@ class Dispatcher:
     async def result(self, task_id: str, timeout: float | None = None) -> object:
         """Wait for a task to end and return what it returned; see `TaskHandle.result`."""
         driver = self.driver
-        if driver.driver.results is None:
+        if driver.results is None:
             raise driver.unsupported("results", "keeps no results")
         await driver.connect()
         if self._waiter is None:
-            self._waiter = ResultWaiter(driver.driver.results)
+            self._waiter = ResultWaiter(driver.results)
         try:
             async with asyncio.timeout(timeout):
                 body = await self._waiter.wait(id_bytes(task_id))
@@ -126,7 +126,7 @@ class Dispatcher:
 
     async def status(self, task_id: str) -> TaskStatus:
         """Say where a task is; see `TaskHandle.status`."""
-        control, results = self.driver.driver.control, self.driver.driver.results
+        control, results = self.driver.control, self.driver.results
         if control is None and results is None:
             raise self.driver.unsupported("control", "cannot tell where a task is")
         await self.driver.connect()
@@ -144,7 +144,7 @@ class Dispatcher:
             task_id: The task.
             result_ttl_ms: How long to keep that it was cancelled, for who awaits its result.
         """
-        control, results = self.driver.driver.control, self.driver.driver.results
+        control, results = self.driver.control, self.driver.results
         if control is None:
             raise self.driver.unsupported("control", "cannot cancel tasks")
         await self.driver.connect()

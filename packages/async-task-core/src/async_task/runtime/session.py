@@ -9,31 +9,34 @@ import logging
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from async_task.core.clock import boottime
 from async_task.core.codec import codec
+from async_task.core.elsewhere import ControlElsewhere
 from async_task.core.events import EventKind, emit, listeners
 from async_task.core.references import SharedFetch
 from async_task.errors import DriverError, OutcomeUnknownError
 from async_task.runtime import ending
 from async_task.runtime.attempt import Attempt, Hold, Stop
+from async_task.runtime.depositor import Depositor
 from async_task.runtime.executor import Executor
 from async_task.runtime.happening import event, settled_event
 from async_task.runtime.heartbeat import Heartbeat, margin_s
-from async_task.runtime.order import StrictOrder, WeightedOrder
 from async_task.runtime.outage import Outage
 from async_task.runtime.settler import Settler
+from async_task.runtime.steering import Steering
 from async_task.runtime.table import Table
 from async_task.spi.messages import Ack, Lease, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from async_task.core.queue_driver import QueueDriver
     from async_task.runtime.admission import Admission
     from async_task.runtime.isolation import Children
+    from async_task.runtime.outbox import Outbox
+    from async_task.runtime.session_options import SessionOptions
     from async_task.spi.driver import Consumer
 
 log = logging.getLogger("async_task.worker")
@@ -51,33 +54,6 @@ MAX_UNSETTLED: Final = 10_000
 """Most leases held at once besides those that run, so that a slow store bounds memory."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionOptions:
-    """What a worker was asked for; see `Worker`."""
-
-    queues: tuple[str, ...]
-    weights: Mapping[str, int] | None
-    concurrency: int
-    max_tasks: int | None
-    stop_when_empty: bool
-    grace_s: float
-    visibility_ms: int
-    op_timeout_s: float
-
-    def order(self) -> StrictOrder | WeightedOrder:
-        """Return the order in which to look at the queues."""
-        return StrictOrder(self.queues) if self.weights is None else WeightedOrder(self.weights)
-
-    @property
-    def ahead(self) -> int:
-        """Most leases beyond the free slots.
-
-        A quarter of the concurrency reaches the ceiling of 10 ms tasks, none misses it by a tenth,
-        all of it is slower again (prototype, Redis and PostgreSQL).
-        """
-        return self.concurrency // 4
-
-
 class Session:
     """Works until told to stop. Belongs to one event loop."""
 
@@ -89,7 +65,9 @@ class Session:
         children: Children,
         options: SessionOptions,
     ) -> None:
-        self._driver = driver = queue_driver.driver
+        driver = queue_driver.driver
+        self._maintained = [driver, *(store.driver for store in queue_driver.stores)]
+        self._capabilities = driver.capabilities
         self._consumer = consumer
         self._admission = admission
         self._options = options
@@ -101,10 +79,22 @@ class Session:
         self._threads = ThreadPoolExecutor(options.concurrency, "async-task")
         self._children = children
         self._executor = Executor(self._threads, children, self._begin, queue_driver)
-        self._settler = Settler(
+        settler = Settler(
             consumer, max_batch=driver.capabilities.max_batch, on_settled=self._on_settled
         )
+        self._settler: Outbox = settler
+        if queue_driver.results is not None and driver.results is None:
+            self._settler = Depositor(queue_driver.results, settler, on_lost=self._on_settled)
         self._heartbeat = Heartbeat(driver, self._table.held, options.visibility_ms, self._end)
+        self._steering: Steering | None = None
+        if isinstance(queue_driver.control, ControlElsewhere):
+            self._steering = Steering(
+                queue_driver.control,
+                self._table.held,
+                options.visibility_ms,
+                self._end,
+                self._on_steered,
+            )
         self._order = options.order()
         # Every run starts from this: what one task sets in its context, the next does not see.
         self._context = contextvars.copy_context()
@@ -137,7 +127,9 @@ class Session:
     async def run(self) -> None:
         """Work until stopped, out of tasks or empty, then drain."""
         self._heartbeat.start()
-        maintaining = asyncio.create_task(self._maintain())
+        beside = [asyncio.create_task(self._maintain())]
+        if self._steering is not None:
+            beside.append(asyncio.create_task(self._steering.follow()))
         try:
             await self._lease_until_stopped()
         except asyncio.CancelledError:
@@ -146,8 +138,9 @@ class Session:
         finally:
             self._stopping = True
             await self._drain()
-            maintaining.cancel()
-            await asyncio.wait([maintaining])
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
             self._table.close()
             await self._heartbeat.stop(self._options.op_timeout_s)
             self._threads.shutdown(wait=False, cancel_futures=True)
@@ -177,13 +170,20 @@ class Session:
 
     async def _lease(self, room: int) -> bool:
         """Lease once and start what fits; return whether there was anything."""
+        patient = not self._options.stop_when_empty
+        queues: Sequence[str] = self._order.next()
+        if self._steering is not None:
+            queues = self._steering.unpaused(queues)
+            if not queues:
+                if patient:
+                    await self._change()
+                return False
         lease_id = os.urandom(16)
         asked_at = boottime()
         visibility_ms = self._options.visibility_ms
-        patient = not self._options.stop_when_empty
         try:
             leases = await self._consumer.lease(
-                self._order.next(),
+                queues,
                 room,
                 wait_ms=min(LONGEST_WAIT_MS, visibility_ms // 6) if patient else 0,
                 lease_id=lease_id,
@@ -194,29 +194,34 @@ class Session:
             if not leases:
                 raise
         self._order.served(lease.queue for lease in leases)
+        cancelled = await self._steering.cancelled(leases) if self._steering is not None else ()
         fetch = SharedFetch()
         for lease in leases:
-            self._take(lease, asked_at + self._hold_s, fetch)
+            self._take(lease, asked_at + self._hold_s, fetch, cancelled=lease.id in cancelled)
         self._fill_slots()
         return bool(leases)
 
     async def _recovered(self, lease_id: bytes) -> Sequence[Lease]:
         """Return what a lease call of unknown outcome took, if the driver can say."""
-        if self._driver.capabilities.recoverable_lease:
+        if self._capabilities.recoverable_lease:
             with contextlib.suppress(DriverError):
                 return await self._consumer.recover(lease_id)
         return ()
 
     def _room(self) -> int:
         table, options = self._table, self._options
+        if self._steering is not None and not self._steering.known:
+            return 0
         if self._settler.failing or len(table.held) - len(table.running) > MAX_UNSETTLED:
             return 0
         ahead = options.ahead if self._average_s < QUICK_S else 0
         room = options.concurrency + ahead - len(table.running) - len(table.waiting)
         return room if self._remaining is None else min(room, self._remaining)
 
-    def _take(self, lease: Lease, deadline: float, fetch: SharedFetch) -> None:
-        judged = self._admission.judge(lease, deadline)
+    def _take(self, lease: Lease, deadline: float, fetch: SharedFetch, *, cancelled: bool) -> None:
+        judged: Attempt | Settlement = self._admission.judge(lease, deadline)
+        if cancelled and isinstance(judged, Attempt):
+            judged = ending.cancelled(judged)
         if isinstance(judged, Attempt):
             if codec().refers(judged.envelope.arguments) and not judged.apart:
                 fetch.add(judged.envelope.arguments)
@@ -304,6 +309,11 @@ class Session:
         self._table.held.discard(hold)
         self._changed.set()
 
+    def _on_steered(self) -> None:
+        """Look at the queues again, now that others are paused."""
+        self._consumer.interrupt()
+        self._changed.set()
+
     def _unreserve(self) -> None:
         if self._remaining is not None:
             self._remaining += 1
@@ -353,15 +363,16 @@ class Session:
             wait.cancel()
 
     async def _maintain(self) -> None:
-        outage = Outage("maintenance")
+        outages = [(driver, Outage("maintenance")) for driver in self._maintained]
         while True:
             await asyncio.sleep(MAINTAIN_S * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
-            try:
-                await self._driver.maintain()
-            except DriverError as exc:
-                outage.failed(exc)
-            else:
-                outage.recovered()
+            for driver, outage in outages:
+                try:
+                    await driver.maintain()
+                except DriverError as exc:
+                    outage.failed(exc)
+                else:
+                    outage.recovered()
 
     async def _change(self) -> None:
         await self._changed.wait()

@@ -14,7 +14,8 @@ from async_task.errors import ConfigurationError, DriverError
 from async_task.runtime.admission import Admission
 from async_task.runtime.isolation import Children
 from async_task.runtime.outage import Outage
-from async_task.runtime.session import Session, SessionOptions
+from async_task.runtime.session import Session
+from async_task.runtime.session_options import SessionOptions
 from async_task.runtime.signals import stop_signals
 from async_task.spi.driver import ConsumerOptions
 
@@ -95,6 +96,7 @@ class Worker:
         Raises:
             ConfigurationError: The backend cannot serve as configured, or holds no lease as long as
                 one of the tasks may run.
+            UnsupportedError: A task's result is to be kept, and nothing keeps any.
             DriverError: It refuses us for good (access denied, for example).
         """
         self._check_tasks()
@@ -140,6 +142,7 @@ class Worker:
         while not self._stopped.is_set():
             try:
                 await self._queue_driver.connect()
+                await self._queue_driver.connect_stores()
                 await driver.provision(options.queues)
                 consumer = await stack.enter_async_context(driver.consumer(consuming))
             except DriverError as exc:
@@ -171,7 +174,7 @@ class Worker:
         log.info("stopped")
 
     def _check_tasks(self) -> None:
-        """Warn of tasks that are not served here; refuse those that would outlast their leases."""
+        """Warn of tasks that are not served here; refuse those that ask for what is not there."""
         config, name = self._queue_driver.config, self._queue_driver.name
         longest_ms = self._queue_driver.driver.capabilities.max_visibility_ms
         for definition in self._tasks:
@@ -184,6 +187,9 @@ class Worker:
                     "task %r goes to driver %s, not served here", definition.name, options.driver
                 )
             else:
+                if self._queue_driver.results is None and options.result_ttl_ms(config):
+                    what = f"keeps no results, as task {definition.name!r} asks for"
+                    raise self._queue_driver.unsupported("results", what)
                 _, timeout_s, _ = options.terms(config)
                 if timeout_s and longest_ms and timeout_s * 1000 >= longest_ms:
                     msg = (
