@@ -31,6 +31,7 @@ class ResultWaiter:
 
         Raises:
             DriverError: The backend refuses for good.
+            Exception: The driver has a bug.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bytes] = loop.create_future()
@@ -65,8 +66,8 @@ class ResultWaiter:
         while self._waiting:
             try:
                 found = await self._results.wait(list(self._waiting), wait_ms=WAIT_MS)
-            except DriverError as exc:
-                if exc.retryable:
+            except Exception as exc:  # whatever it is, nobody is to wait for ever
+                if isinstance(exc, DriverError) and exc.retryable:
                     await asyncio.sleep(AGAIN_S)
                     continue
                 for message_id in list(self._waiting):
