@@ -15,8 +15,8 @@ from async_task.testing.servers.base import LocalServer, free_port
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_DEBIAN: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-"""The program behind Debian's wrapper, which would write into the log of the system's server."""
+_WRAPPER: Final = "rabbitmq-script-wrapper"
+"""What Debian puts before the program; it would write into the log of the system's server."""
 
 
 class RabbitmqServer(LocalServer):
@@ -110,6 +110,8 @@ class RabbitmqServer(LocalServer):
 
     @classmethod
     def find_binary(cls) -> str | None:
-        """Return the program."""
+        """Return the first program on the path; Erlang has to be there too."""
         found = shutil.which(cls.binary)
-        return str(_DEBIAN) if found and _DEBIAN.exists() else found
+        if found and (wrapper := Path(found).resolve()).name == _WRAPPER:
+            return str(wrapper.with_name(cls.binary))
+        return found
