@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ def meaning(what: str, *, write: bool = False) -> Generator[None]:
 
 
 def _translated(error: Exception, what: str, *, write: bool) -> Exception:
+    if (reason := _certificates(error)) is not None:
+        return ConfigurationError(f"RabbitMQ over TLS, {what}: {reason}")
     if isinstance(error, amqp.ProbableAuthenticationError | amqp.AuthenticationError):
         return AccessDeniedError(
             f"RabbitMQ does not take user and password of rabbitmq_url at {what}"
@@ -79,6 +82,23 @@ def _translated(error: Exception, what: str, *, write: bool) -> Exception:
     if isinstance(error, amqp.ChannelInvalidStateError):  # it was not even sent
         return _lost(what, "it was closed before", write=False)
     return _lost(what, _said(error), write=write)
+
+
+def _certificates(error: Exception) -> str | None:
+    """Say what is wrong with a certificate, and what to do; `None` if it is something else."""
+    if isinstance(error, ssl.SSLError | FileNotFoundError | PermissionError):
+        # What the network does is an `AMQPConnectionError`; this was raised on reading files.
+        return (
+            f"a certificate cannot be read ({error}); check cafile, capath, certfile and keyfile "
+            "of rabbitmq_url"
+        )
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted ({cause.verify_message}); name its authority in "
+            "rabbitmq_url by cafile=/path/to/ca.pem, and the host as the certificate does"
+        )
+    return None
 
 
 def _refused(error: Exception, what: str) -> DriverError:

@@ -22,7 +22,8 @@ class RabbitmqSettings(DriverSettings):
         url: `amqp://[user[:password]@]host[:port][/vhost]`, or `amqps://` for TLS. What is not a
             letter or digit in user, password and virtual host is percent-encoded; the default
             virtual host `/` may be left out. Options are aiormq's: `heartbeat` (seconds, 10 unless
-            said), and with TLS `cafile`, `capath`, `certfile`, `keyfile`, `no_verify_ssl=1`.
+            said), and with TLS `cafile` or `capath` of the authorities to trust instead of the
+            system's, `certfile` and `keyfile` of a certificate to show, and `no_verify_ssl=1`.
         exchange_name: Exchange that all messages pass; those it needs for delays begin with the
             same name. Applications of one virtual host may share it.
         prefetch_count: Most messages that one lease call asks of a queue. Without it as many as
