@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TypeAlias
 
@@ -166,6 +166,57 @@ async def test_a_deleted_queue_is_made_again_for_who_waits(url: str, opened: Ope
         await driver.provision(["q"])
         await driver.enqueue(messages(1))
         assert len(await taking) == 1
+
+
+async def test_no_number_of_returns_eats_a_message(url: str, opened: Opened) -> None:
+    """RabbitMQ 4 drops one after 20, unless its queue was declared with another limit."""
+    async with opened(url) as (driver, _):
+        await driver.enqueue(messages(1))
+        connection = await connect(url)
+        async with connection, connection.channel() as channel:
+            queue = await channel.get_queue(driver._names.level("q", 0), ensure=False)
+            async with queue.iterator(timeout=10) as coming:
+                for _ in range(25):
+                    await (await anext(coming)).nack(requeue=True)
+        async with asyncio.timeout(10):
+            while await ready(driver) != 1:
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def impatient(server: RabbitmqServer) -> Iterator[str]:
+    """A server that takes back what stays unanswered for half a second."""
+    server.control("eval", "application:set_env(rabbit, consumer_timeout, 500).")
+    server.control("eval", "application:set_env(rabbit, channel_tick_interval, 100).")  # its look
+    yield server.url
+    server.control("eval", "application:set_env(rabbit, consumer_timeout, 1800000).")
+    server.control("eval", "application:unset_env(rabbit, channel_tick_interval).")
+
+
+async def test_what_takes_longer_than_the_consumer_timeout_is_somebody_elses(
+    impatient: str, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that is held out of that queue; the first to hold it changes nothing any more."""
+    async with opened(impatient) as (driver, consumer), opened(impatient) as (_, other):
+        await driver.enqueue(messages(3) + messages(1, "low"))
+        held = await take(consumer, 3)
+        [low] = await look(consumer, queues=("low",))
+        assert list(await consumer.settle([Ack(low)])) == []
+        others: list[Lease] = []
+        while len(others) < 3:
+            leases = await take(other)
+            assert list(await other.settle([*map(Ack, leases)])) == []
+            others += leases
+        assert {lease.id for lease in others} == {lease.id for lease in held}
+        assert {(lease.deliveries, lease.crashes) for lease in others} == {(2, 1)}
+        done, again, dead = held
+        endings: list[Settlement] = [Ack(done), Retry(again, 0, b""), Reject(dead, "failed", b"")]
+        assert list(await consumer.settle(endings)) == [0, 1, 2]
+        [stats] = await driver.stats(["q"])
+        assert (stats.ready, stats.dead) == (0, 0)
+        await driver.enqueue(messages(1))
+        assert len(await take(consumer)) == 1  # it goes on
+    assert "rabbitmq_consumer_timeout_seconds" in caplog.text
 
 
 async def test_an_alarm_leaves_outcomes_unknown_and_consumers_working(
