@@ -6,7 +6,6 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import pytest
 from async_task import Dispatcher, PendingCall, QueueDriver
 from async_task.config import Config
 from async_task.errors import DriverError
@@ -69,11 +68,6 @@ class Scene:
                 print(log[-3000:])
             print(f"history: {history.path}")
             history.close()
-
-    def skip_unless_leases_end_by_time(self) -> None:
-        """Skip the test where a lease ends with its connection instead."""
-        if self.driver.driver.keeper() is None:
-            pytest.skip("this driver's leases are held by its connection")
 
     def gate(self, name: str) -> str:
         """Return the path of a gate, closed."""

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_frozen_worker_has_lost_its_tasks_and_goes_on(scene: Scene) -> None:
-    scene.skip_unless_leases_end_by_time()
     (frozen,) = await scene.fleet.started(1, "default", "own")
     running = await scene.dispatch([hold(scene.gate("end")), hold(scene.gate("end"))])
     await scene.seen(Kind.START, 2)
@@ -33,7 +32,8 @@ async def test_a_frozen_worker_has_lost_its_tasks_and_goes_on(scene: Scene) -> N
     frozen.thaw()
     await frozen.says("its outcome is discarded")  # that of the task which ended meanwhile
     await scene.seen(Kind.CANCELLED, 2, running)  # those which had not
-    assert await scene.leased() == 3
+    (stats,) = await scene.driver.stats(["default"])
+    assert stats.leased in (3, None)  # RabbitMQ counts none
     scene.open("second")
     scene.open("end")
     await scene.drained()

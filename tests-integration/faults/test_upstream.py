@@ -143,8 +143,6 @@ async def test_s6_calls_can_be_chained(bench: Bench) -> None:
 
 
 async def test_s7_a_lease_that_ends_is_handed_out_again(bench: Bench) -> None:
-    if bench.driver.driver.keeper() is None:
-        pytest.skip("this driver's leases are held by its connection")
     (task_id,) = await bench.dispatch(say("x"))
     options = ConsumerOptions(queues=("default",), max_leases=1)
     async with bench.driver.driver.consumer(options) as consumer:

@@ -11,7 +11,12 @@ from typing import TypeAlias
 
 import pytest
 from aio_pika import connect
+from async_task import Worker, current_context, task
+from async_task.config import Config
+from async_task.core.dispatcher import Dispatcher
 from async_task.core.ids import new_id
+from async_task.core.queue_driver import QueueDriver
+from async_task.core.registry import Registry
 from async_task.spi.errors import (
     ConnectionLostError,
     DriverError,
@@ -19,7 +24,16 @@ from async_task.spi.errors import (
     EnqueueError,
     OutcomeUnknownError,
 )
-from async_task.spi.messages import Ack, Lease, Message, Reject, Release, Retry, Settlement
+from async_task.spi.messages import (
+    Ack,
+    Extension,
+    Lease,
+    Message,
+    Reject,
+    Release,
+    Retry,
+    Settlement,
+)
 from async_task.testing.proxy import Proxy
 from async_task.testing.servers.rabbitmq import RabbitmqServer
 from async_task_rabbitmq.consumer import RabbitmqConsumer
@@ -179,7 +193,7 @@ async def test_no_number_of_returns_eats_a_message(url: str, opened: Opened) -> 
                 for _ in range(25):
                     await (await anext(coming)).nack(requeue=True)
         async with asyncio.timeout(10):
-            while await ready(driver) != 1:
+            while await ready(driver) != 1:  # noqa: ASYNC110 - RabbitMQ's, not ours
                 await asyncio.sleep(0.05)
 
 
@@ -190,7 +204,7 @@ def impatient(server: RabbitmqServer) -> Iterator[str]:
     server.control("eval", "application:set_env(rabbit, channel_tick_interval, 100).")  # its look
     yield server.url
     server.control("eval", "application:set_env(rabbit, consumer_timeout, 1800000).")
-    server.control("eval", "application:unset_env(rabbit, channel_tick_interval).")
+    server.control("eval", "application:set_env(rabbit, channel_tick_interval, 60000).")
 
 
 async def test_what_takes_longer_than_the_consumer_timeout_is_somebody_elses(
@@ -217,6 +231,40 @@ async def test_what_takes_longer_than_the_consumer_timeout_is_somebody_elses(
         await driver.enqueue(messages(1))
         assert len(await take(consumer)) == 1  # it goes on
     assert "rabbitmq_consumer_timeout_seconds" in caplog.text
+
+
+async def test_a_worker_learns_that_the_consumer_timeout_ended_a_lease(impatient: str) -> None:
+    """The task that took too long is cancelled, not only its outcome refused."""
+    tasks = Registry()
+    cancelled, ran_again = asyncio.Event(), asyncio.Event()
+
+    @task(name="rabbitmq-slow", queue="slow")
+    async def slow() -> None:
+        if current_context().deliveries > 1:
+            ran_again.set()
+            return
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    tasks.add(slow.definition)
+    config = Config(
+        driver="rabbitmq",
+        rabbitmq_url=impatient,
+        rabbitmq_exchange_name="test",
+        namespace=f"t{os.urandom(6).hex()}",
+        visibility_timeout=3,
+    )
+    async with QueueDriver.from_config(config) as driver:
+        await Dispatcher(driver).dispatch(slow())
+        worker = Worker(driver, ["slow"], tasks=tasks)
+        working = asyncio.create_task(worker.start(handle_signals=False))
+        async with asyncio.timeout(20):
+            await cancelled.wait()
+            await ran_again.wait()
+        worker.stop()
+        await working
 
 
 async def test_an_alarm_leaves_outcomes_unknown_and_consumers_working(
@@ -264,15 +312,21 @@ async def test_a_reset_connection_gives_its_leases_to_others(url: str, opened: O
     async with (
         Proxy(port) as proxy,
         opened(url) as (driver, other),
-        opened(url.replace(str(port), str(proxy.port))) as (_, consumer),
+        opened(url.replace(str(port), str(proxy.port))) as (cut_off, consumer),
     ):
         await driver.enqueue(messages(3))
         held = await take(consumer, 3)
+        async with driver.keeper() as keeper:  # it knows only of its own driver's consumers
+            assert list(await keeper.extend(held, HOUR_MS)) == [Extension.LOST] * 3
+        async with cut_off.keeper() as keeper:
+            assert list(await keeper.extend(held, HOUR_MS)) == [Extension.HELD] * 3
         waiting = asyncio.create_task(look(consumer, queues=("low",), wait_ms=HOUR_MS))
         await asyncio.sleep(0.1)
         proxy.reset()
         with pytest.raises(ConnectionLostError):
             await waiting
+        async with cut_off.keeper() as keeper:
+            assert list(await keeper.extend(held, HOUR_MS)) == [Extension.LOST] * 3
         others = await take(other, 3)
         assert {(lease.deliveries, lease.crashes) for lease in others} == {(2, 1)}
         done, again, dead = held
@@ -281,6 +335,30 @@ async def test_a_reset_connection_gives_its_leases_to_others(url: str, opened: O
         await other.settle([*map(Ack, others)])
         [stats] = await driver.stats(["q"])
         assert (stats.ready, stats.dead) == (0, 0)
+
+
+async def test_a_lease_that_nobody_extends_goes_back(url: str, opened: Opened) -> None:
+    """Also while its connection lives; one that is extended stays."""
+    async with opened(url) as (driver, consumer), opened(url) as (_, other):
+        await driver.enqueue(messages(2))
+        begun = time.monotonic()
+        held = [
+            lease
+            for _ in range(2)
+            for lease in await consumer.lease(
+                ["q"], 1, wait_ms=10_000, lease_id=os.urandom(16), visibility_ms=1000
+            )
+        ]
+        async with driver.keeper() as keeper:
+            assert list(await keeper.extend(held[:1], HOUR_MS)) == [Extension.HELD]
+            [again] = await take(other)
+            assert time.monotonic() - begun >= 1
+            assert (again.id, again.deliveries, again.crashes) == (held[1].id, 2, 1)
+            lost = [Extension.HELD, Extension.LOST]
+            assert list(await keeper.extend(held, HOUR_MS)) == lost
+        assert list(await consumer.settle([*map(Ack, held)])) == [1]
+        assert list(await other.settle([Ack(again)])) == []
+        assert await ready(driver) == 0
 
 
 async def test_a_blocked_loop_keeps_its_leases(url: str, opened: Opened) -> None:
@@ -416,3 +494,19 @@ async def test_a_refused_part_of_a_batch_is_named(url: str, opened: Opened) -> N
             await driver.enqueue(batch)
         assert list(caught.value.failures) == [1]
         assert len(await take(consumer, 2)) == 2
+
+
+async def test_pages_of_dead_letters_leave_none_out(url: str, opened: Opened) -> None:
+    """They died in another order than that of their ids."""
+    async with opened(url) as (driver, consumer):
+        batch = messages(6)
+        for message in reversed(batch):
+            await driver.enqueue([message])
+            [lease] = await take(consumer)
+            await consumer.settle([Reject(lease, "failed", b"")])
+        dead = driver.dead_letters
+        assert dead is not None
+        found: list[bytes] = []
+        while page := await dead.browse("q", limit=2, after=found[-1] if found else None):
+            found += [letter.id for letter in page]
+        assert found == sorted(message.id for message in batch)

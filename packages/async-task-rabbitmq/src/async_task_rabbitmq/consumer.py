@@ -65,7 +65,7 @@ class RabbitmqConsumer:
         self._prefetch = prefetch
         self._taps: dict[str, Tap] = {}
         self._visits: set[Visit] = set()
-        self._held = Held()
+        self._held = Held(self._expired)
         self._settling = Settling(publisher, self._held, timeout_s)
         self._going_on: set[asyncio.Task[None]] = set()
 
@@ -86,7 +86,7 @@ class RabbitmqConsumer:
         visit = Visit(queues, limit, lease_id, self._give_back)
         self._io.post(self._visits.add, visit)  # before any interruption that is asked for later
         try:
-            return await self._io.run(self._lease(visit, wait_ms / 1000))
+            return await self._io.run(self._lease(visit, wait_ms / 1000, visibility_ms))
         except asyncio.CancelledError:
             self._io.post(self._cancel, visit)
             raise
@@ -110,6 +110,10 @@ class RabbitmqConsumer:
         """Make the `lease` calls that wait now return what they have."""
         self._io.post(self._wake)
 
+    def extend(self, lease: Lease, visibility_ms: int) -> bool:
+        """Let a lease hold for longer; return whether it is one of ours, and current."""
+        return self._held.extend(lease, visibility_ms)
+
     def tidy(self) -> None:
         """Forget leases that were lost."""
         self._held.tidy()
@@ -129,7 +133,7 @@ class RabbitmqConsumer:
         for visit in self._visits:
             visit.woken.set()
 
-    async def _lease(self, visit: Visit, wait_s: float) -> Sequence[Lease]:
+    async def _lease(self, visit: Visit, wait_s: float, visibility_ms: int) -> Sequence[Lease]:
         task = self._keep(self._visit(visit, wait_s))
         await asyncio.wait([task], timeout=wait_s + self._timeout_s)
         self._visits.discard(visit)
@@ -137,7 +141,9 @@ class RabbitmqConsumer:
             visit.abandon()
             raise DriverTimeoutError("RabbitMQ did not answer a lease call in time")
         task.result()
-        visit.leases = [self._held.begin(each, visit.lease_id) for each in visit.taken]
+        visit.leases = [
+            self._held.begin(each, visit.lease_id, visibility_ms) for each in visit.taken
+        ]
         return visit.leases
 
     def _cancel(self, visit: Visit) -> None:
@@ -187,6 +193,10 @@ class RabbitmqConsumer:
         if tap is None:
             tap = self._taps[name] = Tap(self._link, self._topology, queue, name)
         return tap
+
+    def _expired(self, received: Received) -> None:
+        """Put back what nobody extended, charged as a crash."""
+        self._keep(received.tap.refuse(received))
 
     def _give_back(self, received: Received, wait_ms: int) -> None:
         self._keep(self._give_back_soon(received, wait_ms))

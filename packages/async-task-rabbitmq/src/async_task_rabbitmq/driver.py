@@ -17,6 +17,7 @@ from async_task.spi.partial import enqueue_error
 
 from async_task_rabbitmq.consumer import RabbitmqConsumer
 from async_task_rabbitmq.dead_letters import RabbitmqDeadLetters
+from async_task_rabbitmq.keeper import RabbitmqKeeper
 from async_task_rabbitmq.ladder import RUNGS, UNIT_MS, Ladder
 from async_task_rabbitmq.limits import MESSAGE_BYTES
 from async_task_rabbitmq.link import Link
@@ -180,8 +181,10 @@ class RabbitmqDriver(BaseDriver):
             if io.running:
                 await io.run(consumer.close())
 
-    def keeper(self) -> None:
-        """Return none: what holds a lease is the connection it came over."""
+    @asynccontextmanager
+    async def keeper(self) -> AsyncGenerator[RabbitmqKeeper]:
+        """Yield what extends leases; it asks the I/O thread, not RabbitMQ."""
+        yield RabbitmqKeeper(self._io, self._consumers)
 
     async def maintain(self) -> None:
         """Forget leases that were lost; RabbitMQ gives them to others by itself."""

@@ -33,6 +33,8 @@ class DriverHarness(ABC):
         op_timeout_ms: The `DriverOptions.op_timeout_ms` that `make` gives its drivers.
         manual_clock: Whether `advance` moves the store's clock by hand, so that hours cost
             nothing and nothing lapses by itself.
+        tied: Whether leases end with the connection that they came over, if not by time before,
+            and the backend itself may count a crash too many.
         kill: Drop a consumer's connection without a farewell, as a crashed process would. `None`
             where a lease ends by time alone, so that forgetting the consumer is the same.
         restart: Restart the server, keeping what it had acknowledged. `None` if impossible.
@@ -45,6 +47,7 @@ class DriverHarness(ABC):
     patience_ms: int = 5000
     op_timeout_ms: int = 5000
     manual_clock: bool = False
+    tied: bool = False
     kill: Kill | None = None
     restart: Restart | None = None
     bare: Bare | None = None
