@@ -35,11 +35,11 @@ class RabbitmqDeadLetters:
     async def browse(
         self, queue: str, *, limit: int, after: bytes | None = None
     ) -> Sequence[DeadLetter]:
-        """Read up to `limit` dead letters from the head of the queue, in order of id.
+        """Read up to `limit` dead letters in order of id, out of the first thousand.
 
-        With `after` they are looked for among the first thousand.
+        Every page looks at all of those: they died in another order.
         """
-        letters = await self._read(queue, limit if after is None else _MOST)
+        letters = await self._read(queue, max(limit, _MOST))
         ids = sorted(each for each in letters if after is None or each > after)
         return [letters[each] for each in ids[:limit]]
 
