@@ -190,6 +190,27 @@ async def test_after_a_refusal_nothing_is_stored_and_the_call_can_be_sent(
     assert len(await sent()) == 1
 
 
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_refusal_after_an_unknown_outcome_leaves_that_unknown(
+    gate: Gate, dispatcher: Dispatcher, many: bool
+) -> None:
+    async def dispatch() -> object:
+        if many:
+            (outcome,) = await dispatcher.dispatch_many([call])
+        else:
+            (outcome,) = await asyncio.gather(dispatcher.dispatch(call), return_exceptions=True)
+        return outcome
+
+    call = f(1)
+    gate.after = OutcomeUnknownError("the reply was lost")
+    assert await dispatch() is gate.after
+    gate.after, gate.before = None, ConnectionLostError("it is gone")
+    assert await dispatch() is gate.before
+    gate.before = None
+    assert isinstance(await dispatch(), str)
+    assert await dispatcher.driver.get_queue_size("default") == 1
+
+
 async def test_each_of_many_has_an_outcome_of_its_own(
     gate: Gate, dispatcher: Dispatcher, sent: Sent
 ) -> None:

@@ -102,7 +102,10 @@ class Dispatcher:
         errors = await self._stored({i: (calls[i], message) for i, message in messages.items()})
         for position, message in messages.items():
             call, error = calls[position], errors.get(position)
-            call.message_id = message.id if isinstance(error, OutcomeUnknownError) else None
+            if error is None:
+                call.message_id = None
+            elif isinstance(error, OutcomeUnknownError):
+                call.message_id = message.id
             if error is None and listeners:
                 emit(_dispatched(call, message))
             outcomes[position] = error or self._handle(call, message)
