@@ -3,21 +3,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import urllib.error
 import urllib.request
 import uuid
 from dataclasses import replace
 
 import pytest
+from async_task.spi.capabilities import Delay
 from async_task.spi.driver import Driver, DriverOptions
 from async_task.testing.conformance import DriverConformance
 from async_task.testing.harness import DriverHarness
 from async_task.testing.rig import QUEUES
 from async_task_sqs import plugin
 from async_task_sqs.driver import SqsDriver
-from async_task_sqs.limits import RESERVED_BYTES
+from async_task_sqs.limits import FIFO, RESERVED_BYTES
 from async_task_sqs.settings import SqsSettings
 
+FULL = os.environ.get("ASYNC_TASK_FAULTS") == "full"
+"""Conformance on FIFO queues takes minutes; `test_fifo` tries in every run what is different."""
 FAUXQS_BYTES = 768 << 10
 """Fauxqs counts the bytes of attributes in base64, a third more than SQS does."""
 
@@ -54,7 +58,8 @@ class FauxqsHarness(SqsHarness):
         await super().advance(ms)
         for namespace in set(self._namespaces.values()):
             for queue in QUEUES:
-                await asyncio.to_thread(self._receive_nothing, f"{namespace}-{queue}")
+                suffix = FIFO if self._settings.fifo else ""
+                await asyncio.to_thread(self._receive_nothing, f"{namespace}-{queue}{suffix}")
 
     def _receive_nothing(self, queue: str) -> None:
         """Fauxqs takes what is no number for a number of messages, and then hands out none."""
@@ -87,3 +92,21 @@ class TestFauxqs(DriverConformance):
     @pytest.fixture
     def harness(self, fauxqs: str) -> DriverHarness:
         return FauxqsHarness(fauxqs, max_message_bytes=FAUXQS_BYTES)
+
+
+class TestMotoFifo(DriverConformance):
+    __test__ = FULL
+    capabilities = replace(TestMoto.capabilities, delay=Delay.NONE)
+
+    @pytest.fixture
+    def harness(self, moto: str) -> DriverHarness:
+        return SqsHarness(moto, fifo=True)
+
+
+class TestFauxqsFifo(DriverConformance):
+    __test__ = FULL
+    capabilities = replace(TestFauxqs.capabilities, delay=Delay.NONE)
+
+    @pytest.fixture
+    def harness(self, fauxqs: str) -> DriverHarness:
+        return FauxqsHarness(fauxqs, fifo=True, max_message_bytes=FAUXQS_BYTES)

@@ -96,8 +96,15 @@ def test_a_namespace_begins_the_names() -> None:
     assert Queues("", SqsSettings()).name("emails") == "emails"
 
 
-def test_long_names_stay_apart() -> None:
-    queues = Queues("n" * 40, SqsSettings())
+def test_fifo_queues_are_called_so_and_their_dead_letters_are_not() -> None:
+    queues = Queues("shop", SqsSettings(fifo=True))
+    assert queues.name("emails") == "shop-emails.fifo"
+    assert queues.name("emails", dead=True) == "shop-emails-dead"
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+def test_long_names_stay_apart(fifo: bool) -> None:
+    queues = Queues("n" * 40, SqsSettings(fifo=fifo))
     names = {queues.name("q" * 79 + last, dead=dead) for last in "ab" for dead in (False, True)}
     assert len(names) == 4
     assert {len(name) for name in names} == {NAME_LENGTH}

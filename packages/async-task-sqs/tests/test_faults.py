@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -52,7 +52,7 @@ class Faults:
 
     @classmethod
     @asynccontextmanager
-    async def before(cls, endpoint: str) -> AsyncIterator[Faults]:
+    async def before(cls, endpoint: str) -> AsyncGenerator[Faults]:
         async with ClientSession() as session:
             faults = cls(endpoint, session)
             app = web.Application(client_max_size=1 << 24)
@@ -129,14 +129,15 @@ async def strict(fauxqs: str) -> AsyncIterator[Faults]:
 
 
 def new_driver(port: int, **more: Any) -> SqsDriver:
-    settings = SqsSettings.make(**SqsSettings.from_url(f"sqs://test:test@127.0.0.1:{port}"))
+    url = SqsSettings.from_url(f"sqs://test:test@127.0.0.1:{port}")
+    settings = SqsSettings.make(**url, fifo=more.pop("fifo", False))
     op_timeout_ms = more.pop("op_timeout_ms", 5000)
     options = DriverOptions(namespace=uuid.uuid4().hex, op_timeout_ms=op_timeout_ms)
     return SqsDriver(settings, options, poll_s=1, **more)
 
 
 @asynccontextmanager
-async def opened(driver: SqsDriver) -> AsyncIterator[tuple[SqsDriver, SqsConsumer]]:
+async def opened(driver: SqsDriver) -> AsyncGenerator[tuple[SqsDriver, SqsConsumer]]:
     await driver.open()
     try:
         await driver.provision(["q"])
@@ -247,6 +248,24 @@ async def test_a_lost_reply_to_sending_is_unknown_and_not_sent_again(faults: Fau
         assert faults.calls[SEND] == 1
         assert [lease.id for lease in await take(consumer, 1)] == [message.id]
         assert await look(consumer) == []
+
+
+async def test_on_a_fifo_queue_a_lost_reply_to_sending_leaves_one_copy(faults: Faults) -> None:
+    """Of a dispatch that is repeated, and of a retry."""
+    async with opened(new_driver(faults.port, fifo=True)) as (driver, consumer):
+        batch = messages(1)
+        faults.order(SEND, "lost")
+        with pytest.raises(OutcomeUnknownError):
+            await driver.enqueue(batch)
+        await driver.enqueue(batch)
+        [lease] = await take(consumer, 1)
+        faults.order(SEND, "lost")
+        with pytest.raises(OutcomeUnknownError):
+            await consumer.settle([Retry(lease, 0, b"")])
+        assert list(await consumer.settle([Retry(lease, 0, b"")])) == []
+        await consumer.settle([*map(Ack, await take(consumer, 1))])
+        [stats] = await driver.stats(["q"])
+        assert (stats.ready, stats.leased) == (0, 0)
 
 
 async def test_a_lost_reply_to_receiving_costs_a_crash_and_nothing_more(faults: Faults) -> None:

@@ -54,7 +54,8 @@ class SqsDeadLetters:
         found = await self._take(queue, _MOST, wanted=set(states))
         mine = {each.copy.id: each for each in found if each.copy.id in states}
         parcels = [
-            Parcel(queue, Copy(key, each.copy.body, states[key])) for key, each in mine.items()
+            Parcel(queue, Copy(key, each.copy.body, states[key]), follows=each.name)
+            for key, each in mine.items()
         ]
         outcomes = await self._store.sender.send(self._store.client, parcels)
         moved = {key for key, outcome in zip(mine, outcomes, strict=True) if outcome is None}

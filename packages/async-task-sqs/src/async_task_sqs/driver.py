@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from async_task.spi.capabilities import Delay
 from async_task.spi.driver import BaseDriver
 from async_task.spi.errors import (
     DriverError,
     MessageTooLargeError,
+    UnsupportedError,
 )
 from async_task.spi.messages import QueueStats
 from async_task.spi.partial import enqueue_error
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class SqsDriver(BaseDriver):
-    """A store on standard queues of SQS.
+    """A store on queues of SQS, standard ones or FIFO ones.
 
     Args:
         settings: Where they are and who asks.
@@ -57,7 +59,9 @@ class SqsDriver(BaseDriver):
         poll_s: int = LONGEST_POLL_S,
     ) -> None:
         self.capabilities = replace(
-            CAPABILITIES, max_body=settings.max_message_bytes - RESERVED_BYTES
+            CAPABILITIES,
+            max_body=settings.max_message_bytes - RESERVED_BYTES,
+            delay=Delay.NONE if settings.fifo else CAPABILITIES.delay,
         )
         self._settings = settings
         self._op_timeout_s = options.op_timeout_ms / 1000
@@ -108,8 +112,13 @@ class SqsDriver(BaseDriver):
         """Send messages, ten a call, all calls at once.
 
         Returns:
-            Nothing: SQS does not know what it has already.
+            Nothing: SQS does not tell what it has already.
+
+        Raises:
+            UnsupportedError: One has a delay, and the queues are FIFO; nothing was sent.
+            EnqueueError: Some were not stored, or perhaps not.
         """
+        self._check_delays(messages)
         most = self.capabilities.max_body or 0
         failures: dict[int, DriverError] = {
             at: MessageTooLargeError(
@@ -171,6 +180,16 @@ class SqsDriver(BaseDriver):
     async def purge(self, queue: str) -> int:
         """Delete what is ready in a queue, ten a call; what is delayed cannot be reached."""
         return await self._store.drain(queue)
+
+    def _check_delays(self, messages: Sequence[Message]) -> None:
+        for each in messages if self._settings.fifo else ():
+            if each.delay_ms:
+                raise UnsupportedError(
+                    f"a message for queue {each.queue!r} is to wait {each.delay_ms} ms, but a FIFO "
+                    "queue of SQS takes no delays; leave it out, or set sqs_fifo=False",
+                    capability="delay",
+                    driver="sqs",
+                )
 
     async def _count(self, queue: str) -> QueueStats:
         ready = delayed = held = dead = 0

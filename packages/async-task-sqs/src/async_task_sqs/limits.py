@@ -19,8 +19,14 @@ DELAY_S: Final = 900
 LONGEST_LEASE_S: Final = 43_200
 """Longest that a message can be held, from when it was received and all extensions included."""
 
+HIDE_S: Final = LONGEST_LEASE_S - 60
+"""For how long a message is hidden that comes too early: what is left of that after a slow call."""
+
 RETENTION_S: Final = 1_209_600
 """Longest that SQS keeps a message: 14 days, from when this copy of it was sent."""
 
 NAME_LENGTH: Final = 80
 """Longest name of a queue."""
+
+FIFO: Final = ".fifo"
+"""What the name of a FIFO queue ends in, and the name of no other."""

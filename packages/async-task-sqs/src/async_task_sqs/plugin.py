@@ -15,7 +15,10 @@ CAPABILITIES = Capabilities(
     max_visibility_ms=LONGEST_LEASE_S * 1000,
     delay=Delay.SECONDS,
 )
-"""What a standard queue offers. A lower `sqs_max_message_bytes` lowers `max_body`."""
+"""What a standard queue offers.
+
+A lower `sqs_max_message_bytes` lowers `max_body`; with `sqs_fifo` there are no delays.
+"""
 
 
 @hookimpl
@@ -28,7 +31,7 @@ def async_task_drivers() -> list[DriverInfo]:
             factory="async_task_sqs.driver:SqsDriver",
             settings="async_task_sqs.settings:SqsSettings",
             capabilities=CAPABILITIES,
-            summary="Amazon SQS, standard queues.",
+            summary="Amazon SQS, standard or FIFO queues.",
             spi_version=1,
         )
     ]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from async_task.spi.errors import ConfigurationError
 
 from async_task_sqs.failures import NoQueueError
-from async_task_sqs.limits import MESSAGE_BYTES, NAME_LENGTH, RETENTION_S
+from async_task_sqs.limits import FIFO, MESSAGE_BYTES, NAME_LENGTH, RETENTION_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,11 @@ class Queues:
     """Finds queues by our names, and makes them where that is allowed.
 
     A queue `emails` of the namespace `shop` is SQS's `shop-emails`, its dead letters are in
-    `shop-emails-dead`. A name that would be too long ends in a digest of all of it instead.
+    `shop-emails-dead`. A name that would be too long ends in a digest of all of it instead. With
+    `fifo` it is `shop-emails.fifo`; dead letters are in a standard queue all the same.
+
+    Attributes:
+        fifo: Whether these are FIFO queues.
     """
 
     def __init__(self, namespace: str, settings: SqsSettings) -> None:
@@ -35,6 +39,7 @@ class Queues:
         if settings.queue_url_prefix is not None:
             self._base, prefix = _parts(settings.queue_url_prefix)
         self._prefix = prefix + (f"{namespace}-" if namespace else "")
+        self.fifo = settings.fifo
         self._create = settings.create_queues
         self._urls: dict[str, str] = {}
         self._missing: set[str] = set()
@@ -51,10 +56,12 @@ class Queues:
                 "letters of another; choose another name"
             )
         name = f"{self._prefix}{queue}{_DEAD if dead else ''}"
-        if len(name) <= NAME_LENGTH:
-            return name
-        digest = sha256(name.encode()).hexdigest()[:_DIGEST]
-        return f"{name[: NAME_LENGTH - _DIGEST - 1]}-{digest}"
+        suffix = FIFO if self.fifo and not dead else ""
+        length = NAME_LENGTH - len(suffix)
+        if len(name) > length:
+            digest = sha256(name.encode()).hexdigest()[:_DIGEST]
+            name = f"{name[: length - _DIGEST - 1]}-{digest}"
+        return name + suffix
 
     async def url(self, client: SqsClient, queue: str, *, dead: bool = False) -> str:
         """Return where a queue is, after making it if need be.
@@ -104,6 +111,12 @@ class Queues:
             "MessageRetentionPeriod": str(RETENTION_S),
             "MaximumMessageSize": str(MESSAGE_BYTES),
         }
+        if name.endswith(FIFO):  # where each message is a group, this is as fast as can be
+            attributes |= {
+                "FifoQueue": "true",
+                "DeduplicationScope": "messageGroup",
+                "FifoThroughputLimit": "perMessageGroupId",
+            }
         answer = await client.call(
             "create_queue", f"making queue {name!r}", QueueName=name, Attributes=attributes
         )

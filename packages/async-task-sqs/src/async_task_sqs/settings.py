@@ -27,6 +27,8 @@ class SqsSettings(DriverSettings):
         aws_access_key_id: Key; without one AWS's credential chain is asked: environment, profile,
             web identity, container, instance.
         aws_secret_access_key: The key's secret.
+        fifo: Use FIFO queues: what is sent twice within five minutes is stored once, and tasks
+            cannot be dispatched with a delay. It promises no order.
         create_queues: Make queues that do not exist; off, somebody else has to.
         max_message_bytes: Largest message, its overhead included; less for queues that were made
             with a smaller `MaximumMessageSize`.
@@ -56,6 +58,7 @@ class SqsSettings(DriverSettings):
         keyword="aws_secret_access_key",
         secret=True,
     )
+    fifo: bool = setting(False, "Use FIFO queues: no duplicates within 5 minutes, no delays.")
     create_queues: bool = setting(True, "Make queues that do not exist.")
     max_message_bytes: int = setting(
         MESSAGE_BYTES, "Largest message in bytes, 8 KiB of overhead included."

@@ -105,4 +105,5 @@ def _parcel(settlement: Settlement, hold: Hold) -> Parcel | None:
     if isinstance(settlement, Reject):
         dead = received.again(settlement.state, reason=settlement.reason)
         return Parcel(received.queue, dead, dead=True)
-    return Parcel(received.queue, received.again(settlement.state), settlement.delay_ms)
+    again = received.again(settlement.state)
+    return Parcel(received.queue, again, settlement.delay_ms, follows=received.name)

@@ -52,7 +52,8 @@ class Copy:
 
         Args:
             delay_ms: How long the message has to wait.
-            hop_s: Longest delay of one copy; what is beyond it is written down for the next.
+            hop_s: Longest delay of one copy; what is beyond it is written down for the next. 0 on a
+                FIFO queue, where all of it is written down.
         """
         delay_s = ceil(delay_ms / 1000)
         left_ms = delay_ms - hop_s * 1000 if delay_s > hop_s else 0
@@ -66,7 +67,7 @@ class Copy:
         entry: dict[str, Any] = {"MessageBody": copy.text()}
         if attributes:
             entry["MessageAttributes"] = attributes
-        if delay_s:
+        if delay_s and hop_s:
             entry["DelaySeconds"] = min(delay_s, hop_s)
         return entry
 
