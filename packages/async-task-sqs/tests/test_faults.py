@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from async_task import Config, QueueDriver
 from async_task.core.ids import new_id
 from async_task.spi.driver import ConsumerOptions, DriverOptions
 from async_task.spi.errors import (
@@ -39,6 +40,7 @@ class Faults:
     Attributes:
         calls: How often each operation was called.
         entries: How many entries its batches had.
+        token: The session token of the latest call.
     """
 
     def __init__(self, endpoint: str, session: ClientSession) -> None:
@@ -49,6 +51,7 @@ class Faults:
         self.calls: Counter[str] = Counter()
         self.entries: Counter[str] = Counter()
         self.port = 0
+        self.token: str | None = None
 
     @classmethod
     @asynccontextmanager
@@ -79,6 +82,7 @@ class Faults:
     async def answer(self, request: web.Request) -> web.Response:
         operation = request.headers["X-Amz-Target"].rpartition(".")[2]
         body = json.loads(await request.read())
+        self.token = request.headers.get("X-Amz-Security-Token")
         async with self._seen:
             self.calls[operation] += 1
             self._seen.notify_all()
@@ -300,6 +304,17 @@ async def test_two_copies_of_a_message_are_two_leases(faults: Faults) -> None:
         await consumer.settle([*map(Ack, first + second)])
         [stats] = await driver.stats(["q"])
         assert (stats.ready, stats.leased) == (0, 0)
+
+
+async def test_a_temporary_key_goes_with_its_token(
+    faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("ACCESS_KEY_ID", "k"), ("SECRET_ACCESS_KEY", "s"), ("SESSION_TOKEN", "t")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    config = Config.from_env(driver="sqs", sqs_endpoint_url=f"http://127.0.0.1:{faults.port}")
+    async with QueueDriver.from_config(config) as driver:
+        await driver.driver.ping()
+        assert faults.token == "t"
 
 
 async def test_a_task_costs_three_calls_for_ten(strict: Faults) -> None:

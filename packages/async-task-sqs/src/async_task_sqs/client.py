@@ -72,6 +72,7 @@ class SqsClient:
                     endpoint_url=self._settings.endpoint_url,
                     aws_access_key_id=self._settings.aws_access_key_id,
                     aws_secret_access_key=self._settings.aws_secret_access_key,
+                    aws_session_token=self._settings.aws_session_token,
                     config=config,
                 )
             )

@@ -27,6 +27,7 @@ class SqsSettings(DriverSettings):
         aws_access_key_id: Key; without one AWS's credential chain is asked: environment, profile,
             web identity, container, instance.
         aws_secret_access_key: The key's secret.
+        aws_session_token: What goes with a temporary key.
         fifo: Use FIFO queues: what is sent twice within five minutes is stored once, and tasks
             cannot be dispatched with a delay. It promises no order.
         create_queues: Make queues that do not exist; off, somebody else has to.
@@ -56,6 +57,13 @@ class SqsSettings(DriverSettings):
         "The AWS key's secret.",
         env=("AWS_SECRET_ACCESS_KEY",),
         keyword="aws_secret_access_key",
+        secret=True,
+    )
+    aws_session_token: str | None = setting(
+        None,
+        "What goes with a temporary AWS key.",
+        env=("AWS_SESSION_TOKEN",),
+        keyword="aws_session_token",
         secret=True,
     )
     fifo: bool = setting(False, "Use FIFO queues: no duplicates within 5 minutes, no delays.")
