@@ -124,6 +124,16 @@ async def freeze_once(gate: str) -> None:
         raise ValueError("the second delivery failed")
 
 
+@task(name="faults.stumble")
+async def stumble() -> None:
+    """Ask to be put back at the first delivery, fail at the second."""
+    with recorded():
+        if current_context().deliveries == 1:
+            raise ReleaseTask(0)
+        if current_context().attempt == 0:
+            raise ValueError("not yet")
+
+
 @task(name="faults.poison")
 async def poison(number: int) -> None:
     """End the process by this signal, or by an exit without clean-up for 0."""

@@ -19,6 +19,9 @@ from async_task.testing.servers.mysql import MariadbServer
 from async_task.testing.servers.postgres import PostgresServer
 from async_task.testing.servers.rabbitmq import RabbitmqServer
 from async_task.testing.servers.redis import RedisServer
+from async_task.testing.servers.sqs import FauxqsServer
+
+FULL = os.environ.get("ASYNC_TASK_FAULTS") == "full"
 
 Outage: TypeAlias = Callable[[], AbstractContextManager[None]]
 """Entered, the store takes no writes; left, it does again, and has lost nothing."""
@@ -47,6 +50,8 @@ class Backend:
         outages: The names of the outages that its stores can have while workers run.
         outages_at_start: Those that a worker waits for that starts meanwhile.
         shared: Whether several processes can use one store.
+        slow: Whether a worker on it takes seconds to stop. A normal run leaves out what would try
+            core's supervisor once more then, and plays all that tries the driver.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Backend:
     outages: tuple[str, ...] = ()
     outages_at_start: tuple[str, ...] = ()
     shared: bool = True
+    slow: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -128,6 +134,26 @@ def _rabbitmq(folder: Path) -> Generator[Store]:
     yield Store({"driver": "rabbitmq", **config}, _outages(server))
 
 
+@functools.cache
+def fauxqs_server() -> FauxqsServer:
+    """Start one for all scenarios of this process: a new namespace is as good as a new server."""
+    return FauxqsServer().__enter__()  # ended with the process
+
+
+@contextlib.contextmanager
+def _sqs(folder: Path) -> Generator[Store]:
+    server = fauxqs_server()
+    outages = _outages(server)
+    del outages["killed"]  # it would have lost everything: it keeps nothing on disk
+    yield Store(sqs_config(server.port), outages)
+
+
+def sqs_config(port: int) -> dict[str, object]:
+    """Return the settings of a namespace of its own on whatever speaks SQS at a port."""
+    url = FauxqsServer.url_at("127.0.0.1", port)
+    return {"driver": "sqs", "url": url, "namespace": f"t{os.urandom(6).hex()}"}
+
+
 def _outages(server: LocalServer) -> dict[str, Outage]:
     """Those that every server can have."""
 
@@ -178,4 +204,5 @@ BACKENDS = [
         outages=("killed", "frozen"),
         outages_at_start=("killed", "frozen"),
     ),
+    Backend("sqs", _sqs, outages=("frozen",), outages_at_start=("frozen",), slow=True),
 ]

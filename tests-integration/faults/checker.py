@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,6 +83,10 @@ class Checker:
         self._accepted = {e.task_id: e for e in self._events if e.kind is Kind.ACCEPTED}
         self._runs = _runs(self._events)
         self._windows = list(_windows(self._events))
+        self._doubles: dict[str, list[int]] = defaultdict(list)
+        for event in self._events:
+            if event.kind is Kind.DOUBLED:
+                self._doubles[event.task_id].append(event.at_ns)
 
     def violations(self) -> list[Violation]:
         """Return everything that is wrong; empty when all promises were kept."""
@@ -120,8 +123,24 @@ class Checker:
                 text = f"charged {run.start.attempt} failures after {failures}"
                 yield Violation("charged", task_id, text)
             failures += run.end is not None and run.end.kind is Kind.FAILED
-        for run, following in itertools.pairwise(runs) if task_id not in self._resent else ():
-            yield from self._pair(task_id, run, following)
+        if task_id not in self._resent:
+            yield from self._chains(task_id, runs)
+
+    def _chains(self, task_id: str, runs: list[Run]) -> Iterator[Violation]:
+        """Check that each run follows from an earlier one, of the same copy of the task."""
+        doubles = self._doubles[task_id].copy()
+        latest = runs[:1]  # of each copy
+        for run in runs[1:]:
+            found = [list(self._pair(task_id, earlier, run)) for earlier in latest]
+            fitting = [at for at, violations in enumerate(found) if not violations]
+            if fitting:
+                latest[max(fitting, key=lambda at: latest[at].start.deliveries)] = run
+            elif doubles and doubles[0] <= run.start.at_ns:
+                del doubles[0]
+                latest.append(run)
+            else:
+                yield from found[-1]
+                latest[-1] = run
 
     def _pair(self, task_id: str, run: Run, following: Run) -> Iterator[Violation]:
         first, again_ns = run.start, following.start.at_ns
@@ -166,13 +185,17 @@ class Checker:
 
 def _runs(events: Iterable[Event]) -> dict[str, list[Run]]:
     """Return the runs of each task, in the order of their starts."""
-    ends = {(e.task_id, e.pid, e.deliveries): e for e in events if e.kind in _ENDS}
     runs: dict[str, list[Run]] = defaultdict(list)
+    running: dict[tuple[str, int, int], deque[int]] = defaultdict(deque)
     for event in events:
+        mine, key = runs[event.task_id], (event.task_id, event.pid, event.deliveries)
         if event.kind is Kind.START:
-            end = ends.get((event.task_id, event.pid, event.deliveries))
-            runs[event.task_id].append(Run(event, end))
-    return runs
+            running[key].append(len(mine))
+            mine.append(Run(event, None))
+        elif event.kind in _ENDS and running[key]:
+            at = running[key].popleft()
+            mine[at] = Run(mine[at].start, event)
+    return {task_id: mine for task_id, mine in runs.items() if mine}
 
 
 def _windows(events: Iterable[Event]) -> Iterator[Window]:

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 from async_task.testing.selection import unmet
 
-from faults.backends import BACKENDS, Backend
+from faults.backends import BACKENDS, FULL, Backend
 from faults.bench import Bench
 from faults.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
-
-FULL = os.environ.get("ASYNC_TASK_FAULTS") == "full"
 
 # The scenarios stop processes and read /proc; what they prove holds for every system.
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]

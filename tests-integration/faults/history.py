@@ -41,6 +41,8 @@ class Kind(StrEnum):
     """The process did not get to run for `value` nanoseconds until now: the machine is busy."""
     TERMINATED = "terminated"
     """SIGTERM is about to be sent."""
+    DOUBLED = "doubled"
+    """The store may hand the task out once more: it has two, or did not end or renew a lease."""
     DOWN = "down"
     """The store is about to go away, for everybody."""
     UP = "up"

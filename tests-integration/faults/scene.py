@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -91,10 +92,25 @@ class Scene:
         for call, outcome in zip(calls, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 raise outcome
-            due_ns = at_ns + call.options.delay_ms * 1_000_000
-            accepted.append(Event(Kind.ACCEPTED, at_ns, 0, outcome, value=due_ns))
+            accepted.append(_accepted(call, at_ns, outcome))
         self.history.append(*accepted)
         return {event.task_id for event in accepted}
+
+    async def insist(self, calls: Iterable[PendingCall[Any]]) -> set[str]:
+        """Send tasks, each again until it is accepted; otherwise as `dispatch`."""
+        return set(await asyncio.gather(*map(self._insist, calls)))
+
+    async def _insist(self, call: PendingCall[Any]) -> str:
+        at_ns = now_ns()
+        while True:
+            try:
+                task_id = await self._dispatcher.dispatch(call)
+            except DriverError as error:
+                if not error.retryable:
+                    raise
+            else:
+                self.history.append(_accepted(call, at_ns, task_id))
+                return task_id
 
     async def seen(self, kind: Kind, count: int, ids: set[str] | None = None) -> None:
         """Wait until `count` tasks, of these or of all, have an event of this kind."""
@@ -179,3 +195,8 @@ class Scene:
         )
         errors = [log for log in self.fleet.logs if "Traceback" in log]
         return checker.violations() + [Violation("traceback", "-", log[-3000:]) for log in errors]
+
+
+def _accepted(call: PendingCall[Any], at_ns: int, task_id: str) -> Event:
+    due_ns = at_ns + call.options.delay_ms * 1_000_000
+    return Event(Kind.ACCEPTED, at_ns, 0, task_id, value=due_ns)

@@ -34,9 +34,9 @@ def run(
 
 
 # Worker 1 is killed at 10 s under "orphan", worker 2 frozen from 20 to 30 s under "frozen", the
-# store is down from 40 to 50 s under "cut", worker 3 is told to stop at 60 s under "released", and
-# worker 4 did not run from 70 to 74 s under "stalled".
-TASKS = "plain failing orphan unsettled frozen cut released stalled dead"
+# store is down from 40 to 50 s under "cut", worker 3 is told to stop at 60 s under "released",
+# worker 4 did not run from 70 to 74 s under "stalled", and the store handed out "doubled" twice.
+TASKS = "plain failing orphan unsettled frozen cut released stalled doubled dead"
 RIGHT = [
     *(event(Kind.ACCEPTED, 1, task=task, value=SECOND) for task in TASKS.split()),
     event(Kind.ACCEPTED, 1, task="delayed", value=5 * SECOND),
@@ -63,6 +63,9 @@ RIGHT = [
     *run("stalled", 4, 69, 75),
     *run("stalled", 2, 73, 76, deliveries=2),
     event(Kind.STALLED, 74, 4, value=4 * SECOND),
+    *run("doubled", 1, 2, 4),
+    event(Kind.DOUBLED, 3, task="doubled"),
+    *run("doubled", 2, 3.5, 5),
     *run("dead", 2, 2, 3, Kind.FAILED),
 ]
 
@@ -123,6 +126,12 @@ CORRUPTIONS = [
         "a task ran twice at once", "overlap", into=(*run("plain", 2, 2.5, 4, deliveries=2),)
     ),
     Corruption("the machine was not busy", "overlap", ((Kind.STALLED, "-", 0),)),
+    Corruption("the store doubled nothing", "unattributed", ((Kind.DOUBLED, "doubled", 0),)),
+    Corruption(
+        "a task that was doubled once ran three times",
+        "unattributed",
+        into=(*run("doubled", 2, 6, 7, deliveries=2),),
+    ),
     Corruption(
         "a delayed task came early",
         "early",

@@ -30,7 +30,8 @@ async def test_a_frozen_worker_has_lost_its_tasks_and_goes_on(scene: Scene) -> N
 
     await until(all_leased_again, "the other worker has them all")
     frozen.thaw()
-    await frozen.says("its outcome is discarded")  # that of the task which ended meanwhile
+    if scene.driver.driver.capabilities.fence:  # a store without one does not say what it ignored
+        await frozen.says("its outcome is discarded")  # that of the task which ended meanwhile
     await scene.seen(Kind.CANCELLED, 2, running)  # those which had not
     (stats,) = await scene.driver.stats(["default"])
     assert stats.leased in (3, None)  # RabbitMQ counts none

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from faults.app import hold, nap
+from faults.backends import BACKENDS, FULL
 from faults.history import Kind
 from faults.supervised import block_at_gate, hoard, hold_child
 from faults.waiting import until
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from faults.scene import Scene
 
-pytestmark = pytest.mark.anyio
+PLAYED = [backend for backend in BACKENDS if backend.shared and (FULL or not backend.slow)]
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("backend", PLAYED, ids=str)]
 
 GONE_POLLS = 100
 """2 s, counted in looks of 20 ms: a machine that does not let the test run counts neither."""
