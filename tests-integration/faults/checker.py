@@ -60,6 +60,8 @@ class Checker:
         left: How many tasks the store still holds at the end, dead letters aside.
         resent: Ids of tasks whose dispatch was repeated after an unknown outcome on a store that
             may have kept both copies.
+        copies: Whether the store gives a task back as a copy, before the old one goes, so that who
+            dies in between leaves two.
         recover_s: How long after a kill the tasks of the killed process must have been started
             again; None where the others had no free slot for them.
     """
@@ -72,6 +74,7 @@ class Checker:
         dead: Collection[str] = (),
         left: int = 0,
         resent: Collection[str] = (),
+        copies: bool = False,
         recover_s: float | None = None,
     ) -> None:
         self._events = sorted(events, key=lambda event: event.at_ns)
@@ -83,6 +86,7 @@ class Checker:
         self._accepted = {e.task_id: e for e in self._events if e.kind is Kind.ACCEPTED}
         self._runs = _runs(self._events)
         self._windows = list(_windows(self._events))
+        self._copies = copies
         self._doubles: dict[str, list[int]] = defaultdict(list)
         for event in self._events:
             if event.kind is Kind.DOUBLED:
@@ -128,7 +132,7 @@ class Checker:
 
     def _chains(self, task_id: str, runs: list[Run]) -> Iterator[Violation]:
         """Check that each run follows from an earlier one, of the same copy of the task."""
-        doubles = self._doubles[task_id].copy()
+        doubles = sorted([*self._doubles[task_id], *self._doubled_by_kills(task_id, runs)])
         latest = runs[:1]  # of each copy
         for run in runs[1:]:
             found = [list(self._pair(task_id, earlier, run)) for earlier in latest]
@@ -141,6 +145,25 @@ class Checker:
             else:
                 yield from found[-1]
                 latest[-1] = run
+
+    def _doubled_by_kills(self, task_id: str, runs: list[Run]) -> Iterator[int]:
+        """Yield when a worker was killed that may just have been giving this task back.
+
+        It was neither done then, nor running elsewhere.
+        """
+        for kill in self._events if self._copies else ():
+            since_ns = kill.at_ns - kill.value
+            if kill.kind is not Kind.KILLED or kill.at_ns < self._accepted[task_id].at_ns:
+                continue
+            before = [run for run in runs if run.start.at_ns < since_ns]
+            if any(run.end is not None and run.end.kind is Kind.DONE for run in before):
+                continue
+            if not any(self._runs_at(run, kill) for run in before):
+                yield since_ns
+
+    def _runs_at(self, run: Run, kill: Event) -> bool:
+        ended_ns = run.end.at_ns if run.end is not None else self._killed_ns(run.start)
+        return run.start.pid != kill.pid and (ended_ns is None or ended_ns > kill.at_ns)
 
     def _pair(self, task_id: str, run: Run, following: Run) -> Iterator[Violation]:
         first, again_ns = run.start, following.start.at_ns

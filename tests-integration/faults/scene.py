@@ -191,6 +191,7 @@ class Scene:
             dead=dead,
             left=left,
             resent=resent,
+            copies=not self.driver.driver.capabilities.atomic_settle,
             recover_s=recover_s,
         )
         errors = [log for log in self.fleet.logs if "Traceback" in log]

@@ -166,6 +166,31 @@ def test_a_corruption_is_found_by_name(corruption: Corruption) -> None:
     assert corruption.violation in names(corruption(RIGHT))
 
 
+TWINS = [
+    event(Kind.ACCEPTED, 1, task="twins", value=SECOND),
+    *run("twins", 8, 2, 3, Kind.FAILED),
+    event(Kind.KILLED, 4, 7),  # having set out to put it off
+    *run("twins", 8, 5, 7, deliveries=3, attempt=1),
+    *run("twins", 9, 6, 8, deliveries=2, attempt=1),
+]
+
+
+@pytest.mark.parametrize(
+    ("copies", "events", "found"),
+    [
+        (True, TWINS, set[str]()),
+        (False, TWINS, {"uncounted", "unattributed", "overlap"}),
+        (True, [e for e in TWINS if e.kind is not Kind.KILLED], {"uncounted", "unattributed"}),
+        (True, [*TWINS, *run("twins", 8, 9, 10, deliveries=4)], {"unattributed"}),
+    ],
+    ids=["a kill may leave two copies", "where there are copies", "with a kill", "but one"],
+)
+def test_twins(copies: bool, events: list[Event], found: set[str]) -> None:
+    checker = Checker(events, lease_s=3, copies=copies)
+    assert {violation.name for violation in checker.violations()} >= found
+    assert bool(checker.violations()) is bool(found)
+
+
 def test_totals_have_to_add_up() -> None:
     assert names(RIGHT, dead=()) == {"lost"}
     assert names(RIGHT, dead=(), left=1) == set()
