@@ -196,10 +196,8 @@ async def test_a_refusal_after_an_unknown_outcome_leaves_that_unknown(
 ) -> None:
     async def dispatch() -> object:
         if many:
-            (outcome,) = await dispatcher.dispatch_many([call])
-        else:
-            (outcome,) = await asyncio.gather(dispatcher.dispatch(call), return_exceptions=True)
-        return outcome
+            return (await dispatcher.dispatch_many([call]))[0]
+        return (await asyncio.gather(dispatcher.dispatch(call), return_exceptions=True))[0]
 
     call = f(1)
     gate.after = OutcomeUnknownError("the reply was lost")
