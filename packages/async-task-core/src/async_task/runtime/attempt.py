@@ -5,7 +5,6 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from async_task.core.clock import boottime
 from async_task.core.definition import Execution
 from async_task.core.ids import id_text
 
@@ -43,17 +42,15 @@ class Hold:
     Attributes:
         lease: The lease, with which everything about the message is settled.
         deadline: Local end of the lease on the boot-time clock; moved by the heartbeat thread.
-        leased_at: When it was taken, on that clock.
         stop: Why it is being ended early, once it is.
         settled: Whether its settlement was handed in, or it was given up.
     """
 
-    __slots__ = ("deadline", "lease", "leased_at", "settled", "stop")
+    __slots__ = ("deadline", "lease", "settled", "stop")
 
     def __init__(self, lease: Lease, deadline: float) -> None:
         self.lease = lease
         self.deadline = deadline
-        self.leased_at = boottime()
         self.stop: Stop | None = None
         self.settled = False
 
@@ -73,6 +70,7 @@ class Attempt(Hold):
         definition, envelope, history: What the message says.
         policy: When a failure is tried again.
         result_ttl_ms: How long its outcome is kept, None for not at all.
+        stale_at: When it goes back unless it was started, on the boot-time clock; set while it waits.
         timeout_s: Limit of this run, None for none.
         timeout_at: When that limit ends on the boot-time clock; set at start.
         fault: Set when its body has ended in a child process that cannot tell: only its failure is
@@ -94,9 +92,12 @@ class Attempt(Hold):
         "policy",
         "result_ttl_ms",
         "runner",
+        "stale_at",
         "timeout_at",
         "timeout_s",
     )
+
+    stale_at: float
 
     def __init__(
         self,

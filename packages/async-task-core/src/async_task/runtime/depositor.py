@@ -9,7 +9,7 @@ from async_task.runtime.outbox import Outbox
 from async_task.spi.messages import Ack, Reject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from async_task.runtime.attempt import Hold
     from async_task.runtime.outbox import Item
@@ -31,7 +31,7 @@ class Depositor(Outbox):
     """
 
     def __init__(
-        self, results: Results, settler: Settler, *, on_lost: Callable[[Hold], None]
+        self, results: Results, settler: Settler, *, on_lost: Callable[[Sequence[Hold]], None]
     ) -> None:
         super().__init__("storing results", "its result cannot be kept", None, on_lost)
         self._results = results
@@ -58,10 +58,12 @@ class Depositor(Outbox):
         found = ((hold.lease.id, _result(settlement)) for hold, settlement in batch)
         await self._results.put({i: result for i, result in found if result is not None})
 
-    def _sent(self, hold: Hold, settlement: Settlement) -> None:
-        if isinstance(settlement, Ack | Reject):
-            settlement = replace(settlement, result=None)
-        self._settler.add(hold, settlement)
+    def _sent(self, batch: list[Item]) -> None:
+        for hold, settlement in batch:
+            if isinstance(settlement, Ack | Reject):
+                self._settler.add(hold, replace(settlement, result=None))
+            else:
+                self._settler.add(hold, settlement)
 
 
 def _result(settlement: Settlement) -> StoredResult | None:

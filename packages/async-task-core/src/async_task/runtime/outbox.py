@@ -12,7 +12,7 @@ from async_task.errors import DriverError
 from async_task.runtime.outage import Outage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from async_task.runtime.attempt import Hold
     from async_task.spi.messages import Settlement
@@ -36,7 +36,11 @@ class Outbox(ABC):
     """
 
     def __init__(
-        self, what: str, refused: str, max_batch: int | None, on_lost: Callable[[Hold], None]
+        self,
+        what: str,
+        refused: str,
+        max_batch: int | None,
+        on_lost: Callable[[Sequence[Hold]], None],
     ) -> None:
         self._max = min(max_batch or MAX_BATCH, MAX_BATCH)
         self._refused = refused
@@ -94,8 +98,7 @@ class Outbox(ABC):
             else:
                 self._outage.recovered()
             break
-        for hold, settlement in batch:
-            self._sent(hold, settlement)
+        self._sent(batch)
 
     def _still_ours(self, batch: list[Item]) -> list[Item]:
         now = boottime()
@@ -105,7 +108,7 @@ class Outbox(ABC):
                 kept.append((hold, settlement))
             else:
                 log.warning("%r could not be settled before its lease ended", hold)
-                self._on_lost(hold)
+                self._on_lost([hold])
         return kept
 
     @abstractmethod
@@ -113,5 +116,5 @@ class Outbox(ABC):
         """Send a batch, for the first time or again after an outcome that may be unknown."""
 
     @abstractmethod
-    def _sent(self, hold: Hold, settlement: Settlement) -> None:
-        """Go on with an item there is nothing left to do about here."""
+    def _sent(self, batch: list[Item]) -> None:
+        """Go on with items there is nothing left to do about here."""

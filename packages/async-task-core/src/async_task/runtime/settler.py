@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from async_task.runtime.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from async_task.runtime.attempt import Hold
     from async_task.runtime.outbox import Item
     from async_task.spi.driver import Consumer
-    from async_task.spi.messages import Settlement
 
 log = logging.getLogger("async_task.worker")
 
@@ -24,11 +23,15 @@ class Settler(Outbox):
     Args:
         consumer: What settles.
         max_batch: Most settlements in one call.
-        on_settled: Called when there is nothing left to do about a lease.
+        on_settled: Called with leases about which there is nothing left to do.
     """
 
     def __init__(
-        self, consumer: Consumer, *, max_batch: int | None, on_settled: Callable[[Hold], None]
+        self,
+        consumer: Consumer,
+        *,
+        max_batch: int | None,
+        on_settled: Callable[[Sequence[Hold]], None],
     ) -> None:
         super().__init__(
             "settling tasks", "cannot be settled and will run again", max_batch, on_settled
@@ -42,5 +45,5 @@ class Settler(Outbox):
             # After a repeat stale is normal: it was done the first time.
             log.warning("%r was no longer ours: its outcome is discarded", batch[position][0])
 
-    def _sent(self, hold: Hold, settlement: Settlement) -> None:
-        self._on_settled(hold)
+    def _sent(self, batch: list[Item]) -> None:
+        self._on_settled([hold for hold, _ in batch])

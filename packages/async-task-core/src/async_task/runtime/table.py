@@ -10,7 +10,7 @@ from async_task.core.clock import boottime
 from async_task.runtime.attempt import Attempt, Hold, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 STALE_S: Final = 1.0
 """How long a leased task may wait for a free slot before it goes back for others to take."""
@@ -35,11 +35,16 @@ class Table:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
 
-    def lease(self, attempt: Attempt) -> None:
-        """Take an attempt in, to wait for a slot."""
-        self.held.add(attempt)
-        self.waiting.append(attempt)
-        self.watch(min(attempt.deadline, attempt.leased_at + STALE_S))
+    def lease(self, attempts: Sequence[Attempt]) -> None:
+        """Take in attempts of one lease call, to wait for slots."""
+        if not attempts:
+            return
+        stale_at = boottime() + STALE_S
+        for attempt in attempts:
+            attempt.stale_at = stale_at
+        self.held.update(attempts)
+        self.waiting.extend(attempts)
+        self.watch(min(attempts[0].deadline, stale_at))
 
     def watch(self, at: float) -> None:
         """Make sure the deadlines are looked at no later than `at`, on the boot-time clock."""
@@ -75,9 +80,9 @@ class Table:
                 else:
                     following = min(following, hold.timeout_at)
         for attempt in list(self.waiting):
-            if now >= attempt.leased_at + STALE_S:
+            if now >= attempt.stale_at:
                 self._put_back(attempt)
             else:
-                following = min(following, attempt.leased_at + STALE_S)
+                following = min(following, attempt.stale_at)
         if following < float("inf"):
             self.watch(following)
