@@ -36,6 +36,8 @@ SOLO_CRASHES: Final = 2
 MAX_CRASHES: Final = 10
 """More crashes than this are poison whatever they were."""
 
+_NO_HISTORY: Final = History()
+
 UNKNOWN_FIRST_MS: Final = 5_000
 UNKNOWN_LONGEST_MS: Final = 300_000
 UNKNOWN_TOTAL_MS: Final = 24 * 3_600_000
@@ -55,7 +57,7 @@ class Admission:
 
     def judge(self, lease: Lease, deadline: float) -> Attempt | Release | Reject:
         """Return an attempt to run until `deadline`, or how to settle what cannot be run."""
-        history = History.unpack(lease.state)
+        history = History.unpack(lease.state) if lease.state else _NO_HISTORY
         if len(lease.body) > self._config.max_body:
             error = MessageTooLargeError(f"over max_body, {self._config.max_body} bytes")
             return rejection(lease, history, DeadReason.BAD_PAYLOAD, error)
@@ -81,7 +83,8 @@ class Admission:
             timeout_s=timeout_s,
             result_ttl_ms=result_ttl_ms,
         )
-        attempt.doom = _doom(attempt)
+        if lease.state or lease.crashes or lease.expired:  # most messages have no past
+            attempt.doom = _doom(attempt)
         return attempt
 
     def _put_off(

@@ -67,12 +67,13 @@ class Attempt(Hold):
     """A leased task that this worker can run.
 
     Attributes:
+        suspect: Whether it may be what takes its process down, so that it has to run alone.
         definition, envelope, history: What the message says.
         policy: When a failure is tried again.
         result_ttl_ms: How long its outcome is kept, None for not at all.
-        stale_at: When it goes back unless it was started, on the boot-time clock; set while it waits.
+        stale_at: When it goes back unless it is started, on that clock; set while it waits.
         timeout_s: Limit of this run, None for none.
-        timeout_at: When that limit ends on the boot-time clock; set at start.
+        timeout_at: When that limit ends, on that clock; set at start.
         fault: Set when its body has ended in a child process that cannot tell: only its failure is
             left to be dealt with.
         doom: Set when there is nothing to run: the reason it is dead, and the error saying so.
@@ -93,6 +94,7 @@ class Attempt(Hold):
         "result_ttl_ms",
         "runner",
         "stale_at",
+        "suspect",
         "timeout_at",
         "timeout_s",
     )
@@ -112,6 +114,7 @@ class Attempt(Hold):
         result_ttl_ms: int | None,
     ) -> None:
         super().__init__(lease, deadline)
+        self.suspect = lease.crashes >= SUSPECT_CRASHES or history.solo_crashes > 0
         self.definition = definition
         self.envelope = envelope
         self.history = history
@@ -124,11 +127,6 @@ class Attempt(Hold):
         self.runner: asyncio.Task[None] | None = None
         self.fetch: SharedFetch | None = None
         self.fetching = False
-
-    @property
-    def suspect(self) -> bool:
-        """Whether it may be what takes its process down, so that it has to run alone."""
-        return self.lease.crashes >= SUSPECT_CRASHES or self.history.solo_crashes > 0
 
     @property
     def apart(self) -> bool:

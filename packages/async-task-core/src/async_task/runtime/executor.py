@@ -10,7 +10,7 @@ import inspect
 import logging
 from contextlib import AsyncExitStack
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 from async_task.core.clock import utc, wall_ms
 from async_task.core.codec import codec
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from concurrent.futures import ThreadPoolExecutor
 
+    from async_task.core.definition import TaskDefinition
     from async_task.core.queue_driver import QueueDriver
     from async_task.core.task import Task
     from async_task.serialization.codec import Codec
@@ -76,9 +77,9 @@ class Executor:
         self._begin(attempt)
         run = Run(attempt, self._driver)
         running.set(run)
-        payload = attempt.envelope.arguments
-        if not codec().refers(payload):
-            return await self._run(attempt, run, codec())
+        payload, plain = attempt.envelope.arguments, codec()
+        if not plain.refers(payload):
+            return await self._run(attempt, run, plain)
         if (fetch := attempt.fetch) is None:
             fetch = SharedFetch()
             fetch.add(payload)
@@ -96,20 +97,28 @@ class Executor:
             await closed(scope)
 
     async def _run(self, attempt: Attempt, run: Run, decoder: Codec) -> Settlement | None:
+        definition, instance = attempt.definition, None
         try:
             args, kwargs = decoder.decode_arguments(attempt.envelope.arguments)
-            attempt.definition.check(args, kwargs)
-            instance, body = _bound(attempt, args, kwargs)
+            definition.check(args, kwargs)
+            body = definition.target
+            if definition.method is not None:
+                instance = _instance(attempt, args, kwargs)
+                body, args, kwargs = getattr(instance, definition.method), [], {}
         except BaseException as exc:
             return await _undisturbed(attempt, _unbound(attempt, exc))
         if attempt.doom is not None or attempt.fault is not None:
             return await _undisturbed(attempt, _not_to_run(attempt, instance))
         try:
             if execution_is_wrapped():
-                call = functools.partial(self._called, attempt, body)
+                call = functools.partial(self._called, definition, body, args, kwargs)
                 value = await wrapped_run(run.context, call)()
+            elif definition.execution is Execution.ASYNC:  # as below, with one coroutine less
+                value = body(*args, **kwargs)
+                if _is_awaitable(value):
+                    value = await value
             else:
-                value = await self._called(attempt, body)
+                value = await self._called(definition, body, args, kwargs)
         except BaseException as exc:
             if attempt.settled:
                 log.exception("%r raised after its transaction had ended it", attempt)
@@ -124,19 +133,26 @@ class Executor:
         # A coroutine that was told its time is up may finish all the same, and is done then.
         return ending.done(attempt, value)
 
-    async def _called(self, attempt: Attempt, body: Callable[[], Any]) -> object:
+    async def _called(
+        self,
+        definition: TaskDefinition,
+        body: Callable[..., Any],
+        args: list[Any],
+        kwargs: dict[str, Any],
+    ) -> object:
         value: Any
-        if attempt.definition.execution is Execution.THREAD and self._threads is not None:
+        if definition.execution is Execution.THREAD and self._threads is not None:
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
-            value, error = await loop.run_in_executor(self._threads, _outcome, context, body)
+            call = functools.partial(body, *args, **kwargs)
+            value, error = await loop.run_in_executor(self._threads, _outcome, context, call)
             try:
                 if error is not None:
                     raise error
             finally:
                 del error  # this frame is in its traceback
         else:
-            value = body()
+            value = body(*args, **kwargs)
         # A coroutine function behind a decorator that is none looks like a function.
         return await value if _is_awaitable(value) else value
 
@@ -242,15 +258,10 @@ async def _crashed_alone(children: Children, attempt: Attempt, fault: Fault) -> 
     return ending.rejected(attempt, DeadReason.POISON, error)
 
 
-def _bound(
-    attempt: Attempt, args: list[Any], kwargs: dict[str, Any]
-) -> tuple[Task[Any] | None, Callable[[], Any]]:
-    """Return the instance, for class tasks, and the body to call."""
-    definition = attempt.definition
-    if definition.method is None:
-        return None, functools.partial(definition.target, *args, **kwargs)
-    instance: Any = definition.target(*args, **kwargs)
+def _instance(attempt: Attempt, args: list[Any], kwargs: dict[str, Any]) -> Task[Any]:
+    """Return the instance of a class task."""
+    instance: Any = attempt.definition.target(*args, **kwargs)
     instance._task_id = attempt.task_id  # noqa: SLF001 - the contract's names
     instance._attempts = attempt.history.failures  # noqa: SLF001
     instance._dispatched_at = utc(attempt.envelope.dispatched_at_ms)  # noqa: SLF001
-    return instance, getattr(instance, definition.method)
+    return cast("Task[Any]", instance)

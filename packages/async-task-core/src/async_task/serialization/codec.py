@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # The list of both and the list or dict of one side, which `encode_arguments` puts around values.
 _ARGUMENTS_DEPTH: Final = 2
 _DEFAULT_LIMITS: Final = Limits()
+# First bytes of a list of two and of an empty dict.
+_PAIR: Final = 0x92
+_EMPTY_MAP: Final = 0x80
 
 T = TypeVar("T")
 
@@ -106,7 +109,18 @@ class Codec:
         Raises:
             DecodeError: Whatever is wrong with `data`. No other error, for any input.
         """
-        value = self._unpack(data, _ARGUMENTS_DEPTH)
+        check(data, self._limits, _ARGUMENTS_DEPTH)
+        try:
+            # Without keywords, a list and an empty map. No value is the beginning of another, so if
+            # all between the first byte and the last is one, that is what it is; to take the map
+            # through its hook as well costs 0.3 us more, of 0.8.
+            if data[0] == _PAIR and data[-1] == _EMPTY_MAP:
+                args = self._extensions.unpack(data[1:-1])
+                if type(args) is list:
+                    return cast("list[object]", args), {}
+        except Exception:  # noqa: S110 - it is said below what is wrong
+            pass
+        value = self._read(self._extensions.unpack, data)
         parts = cast("list[object]", value) if type(value) is list else []
         if len(parts) == 2 and type(parts[0]) is list and type(parts[1]) is dict:
             args, kwargs = cast("tuple[list[object], dict[str, object]]", parts)
