@@ -8,13 +8,13 @@ that is cancelled takes nobody along.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from async_task.errors import DriverError, EnqueueError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from async_task.spi.driver import Driver
     from async_task.spi.messages import Message
 
@@ -24,13 +24,25 @@ MAX_MESSAGES: Final = 1000
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Most body bytes in one call, unless a single message is larger."""
 
+_Failures: TypeAlias = Mapping[int, BaseException]
+"""By position, why messages were not stored."""
+
+
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Messages of one caller that go out in one call."""
+
+    messages: Sequence[Message]
+    size: int
+    stored: asyncio.Future[_Failures]
+
 
 class EnqueueBatcher:
     """Sends messages through `enqueue`, many at a time. Belongs to one running loop."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._waiting: list[tuple[Message, asyncio.Future[None]]] = []
+        self._waiting: list[_Group] = []
         self._sender: asyncio.Task[None] | None = None
         self._scheduled = False
 
@@ -39,17 +51,24 @@ class EnqueueBatcher:
 
         Cancelled before the message went out, it is withdrawn; after that it may be stored.
         """
-        await self._add(message)
+        failures = await self._add([message], len(message.body))
+        if failures:
+            raise failures[0]
 
     async def submit_many(self, messages: Sequence[Message]) -> list[DriverError | None]:
         """Store messages; returns the outcome of each, aligned."""
-        futures = [self._add(message) for message in messages]
-        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        futures: list[asyncio.Future[_Failures]] = []
+        lengths: list[int] = []
+        for group, size in self._groups(messages):
+            futures.append(self._add(group, size))
+            lengths.append(len(group))
         errors: list[DriverError | None] = []
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and not isinstance(outcome, DriverError):
-                raise outcome
-            errors.append(outcome)
+        for length, failures in zip(lengths, await asyncio.gather(*futures), strict=True):
+            for position in range(length):
+                error = failures.get(position)
+                if error is not None and not isinstance(error, DriverError):
+                    raise error
+                errors.append(error)
         return errors
 
     async def drain(self) -> None:
@@ -59,16 +78,37 @@ class EnqueueBatcher:
             if self._sender is not None:
                 await asyncio.wait([self._sender])
 
-    def _add(self, message: Message) -> asyncio.Future[None]:
+    @property
+    def _most(self) -> int:
+        return min(self._driver.capabilities.max_batch or MAX_MESSAGES, MAX_MESSAGES)
+
+    def _groups(self, messages: Sequence[Message]) -> list[tuple[list[Message], int]]:
+        """Return messages as those of as few calls as may be, and how many bytes each has."""
+        most = self._most
+        groups: list[tuple[list[Message], int]] = []
+        group: list[Message] = []
+        size = 0
+        for message in messages:
+            length = len(message.body)
+            if group and (len(group) == most or size + length > MAX_BYTES):
+                groups.append((group, size))
+                group, size = [], 0
+            group.append(message)
+            size += length
+        if group:
+            groups.append((group, size))
+        return groups
+
+    def _add(self, messages: Sequence[Message], size: int) -> asyncio.Future[_Failures]:
         # One future per caller: a shared one would die with the first cancelled caller.
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((message, future))
+        stored: asyncio.Future[_Failures] = loop.create_future()
+        self._waiting.append(_Group(messages, size, stored))
         if self._sender is None and not self._scheduled:
             # One turn of the loop later, or a gather of 100 would split into 1 and 99.
             self._scheduled = True
             loop.call_soon(self._start)
-        return future
+        return stored
 
     def _start(self) -> None:
         self._scheduled = False
@@ -83,41 +123,45 @@ class EnqueueBatcher:
         finally:
             self._sender = None
             if self._waiting:  # cancelled with the loop: nobody will send these
-                for _, future in self._waiting:
-                    future.cancel()
+                for group in self._waiting:
+                    group.stored.cancel()
                 self._waiting.clear()
 
-    def _take(self) -> list[tuple[Message, asyncio.Future[None]]]:
-        batch: list[tuple[Message, asyncio.Future[None]]] = []
-        size = taken = 0
-        most = min(self._driver.capabilities.max_batch or MAX_MESSAGES, MAX_MESSAGES)
-        for message, future in self._waiting:
-            size += len(message.body)
-            if len(batch) == most or (batch and size > MAX_BYTES):
+    def _take(self) -> list[_Group]:
+        batch: list[_Group] = []
+        count = size = taken = 0
+        most = self._most
+        for group in self._waiting:
+            count += len(group.messages)
+            size += group.size
+            if batch and (count > most or size > MAX_BYTES):
                 break
             taken += 1
-            if not future.done():  # withdrawn by its caller
-                batch.append((message, future))
+            if group.stored.done():  # withdrawn by its caller
+                count -= len(group.messages)
+                size -= group.size
+            else:
+                batch.append(group)
         del self._waiting[:taken]
         return batch
 
-    async def _send(self, batch: list[tuple[Message, asyncio.Future[None]]]) -> None:
-        failures: dict[int, BaseException] = {}
+    async def _send(self, batch: list[_Group]) -> None:
+        messages = [message for group in batch for message in group.messages]
+        failures: _Failures = {}
         try:
-            await self._driver.enqueue([message for message, _ in batch])
+            await self._driver.enqueue(messages)
         except EnqueueError as exc:
-            failures.update(exc.failures)
+            failures = exc.failures
         except asyncio.CancelledError:
-            for _, future in batch:
-                future.cancel()
+            for group in batch:
+                group.stored.cancel()
             raise
         except Exception as exc:
-            failures = dict.fromkeys(range(len(batch)), exc)
-        for position, (_, future) in enumerate(batch):
-            if future.done():
-                continue
-            failure = failures.get(position)
-            if failure is None:
-                future.set_result(None)
-            else:
-                future.set_exception(failure)
+            failures = dict.fromkeys(range(len(messages)), exc)
+        first = 0
+        for group in batch:
+            after = first + len(group.messages)
+            if not group.stored.done():
+                failed = failures.keys() & range(first, after) if failures else ()
+                group.stored.set_result({at - first: failures[at] for at in failed})
+            first = after

@@ -27,9 +27,10 @@ class _LoopDispatchers:
     """The dispatchers of one event loop: opened on first use, closed with the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.pid = os.getpid()
+        self.forks = _forks
         self.bound: Dispatcher | None = None
         self._open: dict[object, Dispatcher] = {}
+        self._recent: dict[str | None, tuple[Config | None, Dispatcher]] = {}
         # A loop closes its unfinished asynchronous generators when it shuts down: the one hook
         # through which something can end with a loop without its owner doing anything.
         self._guard = self._close_with_loop(loop)
@@ -44,14 +45,23 @@ class _LoopDispatchers:
         if isinstance(driver, QueueDriver):
             return self._opened(driver, lambda: driver)
         # What was set, or None: reading the environment anew on each dispatch would cost 0.4 ms.
-        key = (driver, set_config() if self.bound is None else self.bound.driver.config)
-        return self._opened(key, lambda: QueueDriver.from_config(_config(self.bound), name=driver))
+        config = set_config() if self.bound is None else self.bound.driver.config
+        recent = self._recent.get(driver)
+        if recent is not None and recent[0] is config:  # to hash a Config takes 1.5 us
+            return recent[1]
+        opened = self._opened(
+            (driver, config), lambda: QueueDriver.from_config(_config(self.bound), name=driver)
+        )
+        self._recent[driver] = config, opened
+        return opened
 
     def _opened(self, key: object, make: Callable[[], QueueDriver]) -> Dispatcher:
-        if key not in self._open:
+        found = self._open.get(key)
+        if found is None:
             driver = make()
-            self._open[key] = Dispatcher(driver, joins_transactions=driver is not _substitute)
-        return self._open[key]
+            found = Dispatcher(driver, joins_transactions=driver is not _substitute)
+            self._open[key] = found
+        return found
 
     async def _close_with_loop(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
         try:
@@ -80,6 +90,17 @@ def substituted_driver() -> QueueDriver | None:
 
 
 _of_loop: dict[asyncio.AbstractEventLoop, _LoopDispatchers] = {}
+_forks = 0
+"""How many forks lie between this process and the one that was started."""
+
+
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _is_of(dispatcher: Dispatcher, driver: str | QueueDriver | None) -> bool:
@@ -95,7 +116,7 @@ def _config(bound: Dispatcher | None) -> Config:
 def _running_loop_dispatchers() -> _LoopDispatchers:
     loop = asyncio.get_running_loop()
     found = _of_loop.get(loop)
-    if found is None or found.pid != os.getpid():  # a forked child inherits no connection
+    if found is None or found.forks != _forks:  # a forked child inherits no connection
         for other in [other for other in _of_loop if other.is_closed()]:
             del _of_loop[other]  # closed by somebody who did not shut it down first
         found = _of_loop[loop] = _LoopDispatchers(loop)
@@ -176,7 +197,7 @@ def _bound() -> tuple[asyncio.AbstractEventLoop, Dispatcher] | tuple[None, None]
     found = [
         (loop, of_loop.bound)
         for loop, of_loop in list(_of_loop.items())
-        if of_loop.bound is not None and of_loop.pid == os.getpid() and loop.is_running()
+        if of_loop.bound is not None and of_loop.forks == _forks and loop.is_running()
     ]
     with contextlib.suppress(RuntimeError):
         running = asyncio.get_running_loop()

@@ -108,6 +108,8 @@ class QueueDriver:
             ConfigurationError: It cannot serve as configured; says what to do.
             DriverError: It cannot be reached.
         """
+        if self._connected:
+            return
         async with self._connecting:
             if not self._connected:
                 await self.driver.open()
