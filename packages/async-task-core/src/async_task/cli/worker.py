@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from async_task.cli.backend import Backend
 
 log = logging.getLogger("async_task.app")
+
+YOUNG_OBJECTS: Final = 10_000
+"""How many objects a worker makes, beyond those it drops, before the collector looks at them.
+
+A hundred tasks make about two thousand that all go when the tasks end. At Python's 700 the
+collector walks over most of them in vain, which takes 1.2 us of CPU time a task, of 14.
+"""
 
 _LEVELS = ("debug", "info", "warning", "error")
 
@@ -139,12 +147,25 @@ def command(
             backend.app.source,
         )
 
+    _spare_collector()
     most = max_tasks if recycle_tasks is None else recycle_tasks
     worker = Worker(driver, queues, concurrency, most, stop_when_empty=stop_when_empty)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_work(worker, line))
     if recycle_tasks is not None and worker.spent:
         ctx.exit(RECYCLE_EXIT)
+
+
+def _spare_collector() -> None:
+    """Have the garbage collector look less often, and never at what was imported.
+
+    What an application has set itself stays. After its imports there is next to nothing to collect
+    (12 objects of 39,000), and to walk over them would hold up all tasks for 18 ms, time and again.
+    """
+    gc.freeze()
+    young, *older = gc.get_threshold()
+    if 0 < young < YOUNG_OBJECTS:
+        gc.set_threshold(YOUNG_OBJECTS, *older)
 
 
 async def _work(worker: Worker, line: socket.socket | None) -> None:

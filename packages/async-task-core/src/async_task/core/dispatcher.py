@@ -14,7 +14,7 @@ from async_task.core.transactions import current_transaction
 from async_task.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
     from async_task.config import Config
     from async_task.core.handle import TaskHandle
@@ -43,25 +43,22 @@ class _LoopDispatchers:
         elif self.bound is not None and _is_of(self.bound, driver):
             return self.bound
         if isinstance(driver, QueueDriver):
-            return self._opened(driver, lambda: driver)
+            return self._opened(driver, driver)
         # What was set, or None: reading the environment anew on each dispatch would cost 0.4 ms.
         config = set_config() if self.bound is None else self.bound.driver.config
         recent = self._recent.get(driver)
         if recent is not None and recent[0] is config:  # to hash a Config takes 1.5 us
             return recent[1]
-        opened = self._opened(
-            (driver, config), lambda: QueueDriver.from_config(_config(self.bound), name=driver)
-        )
+        opened = self._opened((driver, config), driver)
         self._recent[driver] = config, opened
         return opened
 
-    def _opened(self, key: object, make: Callable[[], QueueDriver]) -> Dispatcher:
-        found = self._open.get(key)
-        if found is None:
-            driver = make()
-            found = Dispatcher(driver, joins_transactions=driver is not _substitute)
-            self._open[key] = found
-        return found
+    def _opened(self, key: object, driver: str | QueueDriver | None) -> Dispatcher:
+        if key not in self._open:
+            if not isinstance(driver, QueueDriver):
+                driver = QueueDriver.from_config(_config(self.bound), name=driver)
+            self._open[key] = Dispatcher(driver, joins_transactions=driver is not _substitute)
+        return self._open[key]
 
     async def _close_with_loop(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
         try:

@@ -17,6 +17,8 @@ class TaskHandle(str, Generic[R_co]):
     A handle can be made again from an id: `TaskHandle[int](task_id)`.
     """
 
+    __slots__ = ("_driver", "_result_ttl_ms", "_task")  # a dict takes as long as all the rest
+
     _driver: str | QueueDriver | None
     _result_ttl_ms: int | None
     _task: str | None

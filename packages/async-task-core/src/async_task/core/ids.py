@@ -10,6 +10,8 @@ from typing import Final
 _AT_ONCE: Final = 256
 _RANDOM: Final = 10
 """Bytes of an id that are random."""
+_VERSION: Final = bytes(byte & 0x0F | 0x70 for byte in range(256))
+_VARIANT: Final = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 # Ends of ids to come. A random read is a system call: one for each id takes 1.6 us, this 0.3.
 _tails: list[bytes] = []
@@ -29,8 +31,8 @@ def new_id() -> bytes:
 
 def _drawn() -> list[bytes]:
     raw = bytearray(os.urandom(_RANDOM * _AT_ONCE))
-    raw[0::_RANDOM] = bytes(byte & 0x0F | 0x70 for byte in raw[0::_RANDOM])  # the version
-    raw[2::_RANDOM] = bytes(byte & 0x3F | 0x80 for byte in raw[2::_RANDOM])  # the variant
+    raw[0::_RANDOM] = raw[0::_RANDOM].translate(_VERSION)
+    raw[2::_RANDOM] = raw[2::_RANDOM].translate(_VARIANT)
     return [bytes(raw[at : at + _RANDOM]) for at in range(0, len(raw), _RANDOM)]
 
 

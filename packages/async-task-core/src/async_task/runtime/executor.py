@@ -111,14 +111,12 @@ class Executor:
             return await _undisturbed(attempt, _not_to_run(attempt, instance))
         try:
             if execution_is_wrapped():
-                call = functools.partial(self._called, definition, body, args, kwargs)
-                value = await wrapped_run(run.context, call)()
-            elif definition.execution is Execution.ASYNC:  # as below, with one coroutine less
-                value = body(*args, **kwargs)
-                if _is_awaitable(value):
-                    value = await value
+                call = functools.partial(self._call, definition, body, args, kwargs)
+                value = wrapped_run(run.context, functools.partial(_awaited, call))()
             else:
-                value = await self._called(definition, body, args, kwargs)
+                value = self._call(definition, body, args, kwargs)
+            if _is_awaitable(value):
+                value = await value
         except BaseException as exc:
             if attempt.settled:
                 log.exception("%r raised after its transaction had ended it", attempt)
@@ -133,28 +131,17 @@ class Executor:
         # A coroutine that was told its time is up may finish all the same, and is done then.
         return ending.done(attempt, value)
 
-    async def _called(
+    def _call(
         self,
         definition: TaskDefinition,
         body: Callable[..., Any],
         args: list[Any],
         kwargs: dict[str, Any],
-    ) -> object:
-        value: Any
+    ) -> Any:
+        """Call a body where it belongs; what this returns is to be awaited if it can be."""
         if definition.execution is Execution.THREAD and self._threads is not None:
-            context = contextvars.copy_context()
-            loop = asyncio.get_running_loop()
-            call = functools.partial(body, *args, **kwargs)
-            value, error = await loop.run_in_executor(self._threads, _outcome, context, call)
-            try:
-                if error is not None:
-                    raise error
-            finally:
-                del error  # this frame is in its traceback
-        else:
-            value = body(*args, **kwargs)
-        # A coroutine function behind a decorator that is none looks like a function.
-        return await value if _is_awaitable(value) else value
+            return _in_thread(self._threads, functools.partial(body, *args, **kwargs))
+        return body(*args, **kwargs)
 
     async def _isolated(self, children: Children, attempt: Attempt) -> Settlement | None:
         lease = attempt.lease
@@ -187,6 +174,24 @@ class Executor:
 
 def _is_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
     return type(value) is CoroutineType or inspect.isawaitable(value)  # the first says most
+
+
+async def _awaited(call: Callable[[], Any]) -> Any:
+    value = call()
+    return await value if _is_awaitable(value) else value
+
+
+async def _in_thread(threads: ThreadPoolExecutor, call: Callable[[], Any]) -> Any:
+    context = contextvars.copy_context()
+    loop = asyncio.get_running_loop()
+    value, error = await loop.run_in_executor(threads, _outcome, context, call)
+    try:
+        if error is not None:
+            raise error
+    finally:
+        del error  # this frame is in its traceback
+    # A coroutine function behind a decorator that is none looks like a function.
+    return await value if _is_awaitable(value) else value
 
 
 def _outcome(
