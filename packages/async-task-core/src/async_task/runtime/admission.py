@@ -76,12 +76,12 @@ class Admission:
         attempt = Attempt(
             lease,
             deadline,
-            definition=definition,
-            envelope=envelope,
-            history=history,
-            policy=policy if delay_ms is None else replace(policy, delay=delay_ms / 1000),
-            timeout_s=timeout_s,
-            result_ttl_ms=result_ttl_ms,
+            definition,
+            envelope,
+            history,
+            policy if delay_ms is None else replace(policy, delay=delay_ms / 1000),
+            timeout_s,
+            result_ttl_ms,
         )
         if lease.state or lease.crashes or lease.expired:  # most messages have no past
             attempt.doom = _doom(attempt)

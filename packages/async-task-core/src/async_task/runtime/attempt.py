@@ -68,6 +68,7 @@ class Attempt(Hold):
 
     Attributes:
         suspect: Whether it may be what takes its process down, so that it has to run alone.
+        apart: Whether it runs in a child process of the worker.
         definition, envelope, history: What the message says.
         policy: When a failure is tried again.
         result_ttl_ms: How long its outcome is kept, None for not at all.
@@ -83,6 +84,7 @@ class Attempt(Hold):
     """
 
     __slots__ = (
+        "apart",
         "definition",
         "doom",
         "envelope",
@@ -105,7 +107,6 @@ class Attempt(Hold):
         self,
         lease: Lease,
         deadline: float,
-        *,
         definition: TaskDefinition,
         envelope: Envelope,
         history: History,
@@ -113,8 +114,13 @@ class Attempt(Hold):
         timeout_s: float | None,
         result_ttl_ms: int | None,
     ) -> None:
-        super().__init__(lease, deadline)
+        # Like `Hold`, without calling it: with that, and keywords, 0.56 us instead of 0.22.
+        self.lease = lease
+        self.deadline = deadline
+        self.stop = None
+        self.settled = False
         self.suspect = lease.crashes >= SUSPECT_CRASHES or history.solo_crashes > 0
+        self.apart = self.suspect or definition.execution is Execution.PROCESS
         self.definition = definition
         self.envelope = envelope
         self.history = history
@@ -127,11 +133,6 @@ class Attempt(Hold):
         self.runner: asyncio.Task[None] | None = None
         self.fetch: SharedFetch | None = None
         self.fetching = False
-
-    @property
-    def apart(self) -> bool:
-        """Whether it runs in a child process of the worker."""
-        return self.suspect or self.definition.execution is Execution.PROCESS
 
     @property
     def in_thread(self) -> bool:
