@@ -90,6 +90,7 @@ OURS: Final = (
     _ours("postgres", 40_000),
     _ours("mysql", 30_000),
     _ours("sqlite", 40_000),
+    replace(_ours("rabbitmq", 8_000, 8_000), bulky=False),
     replace(_ours("sqs", 4_000, 4_000), bulky=False),
 )
 

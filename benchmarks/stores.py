@@ -13,6 +13,7 @@ import psycopg
 import pymysql
 from async_task.testing.servers.mysql import MariadbServer
 from async_task.testing.servers.postgres import PostgresServer
+from async_task.testing.servers.rabbitmq import RabbitmqServer
 from async_task.testing.servers.redis import RedisServer
 from async_task.testing.servers.sqs import FauxqsServer
 
@@ -120,6 +121,25 @@ class MysqlStore(Store):
         return url.rpartition("/")[0] + f"/{name}"
 
 
+class RabbitmqStore(Store):
+    """RabbitMQ: a virtual host of its own each time."""
+
+    settings = "durable quorum queues, publishes confirmed"
+    kind = RabbitmqServer
+
+    def make(self) -> RabbitmqServer:
+        """Return the server, not started."""
+        self._rabbit = RabbitmqServer()
+        return self._rabbit
+
+    def fresh(self) -> str:
+        """Make a virtual host, and return its URL."""
+        name = f"bench_{next(self._number)}"
+        self._rabbit.control("add_vhost", name)
+        self._rabbit.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+        return self._rabbit.url + name
+
+
 class SqsStore(Store):
     """A stand-in for Amazon SQS, in memory: it shows calls and our CPU, not Amazon's latency."""
 
@@ -161,6 +181,7 @@ STORES: Final[dict[str, type[Store]]] = {
     "postgres": PostgresStore,
     "mysql": MysqlStore,
     "sqlite": SqliteStore,
+    "rabbitmq": RabbitmqStore,
     "sqs": SqsStore,
 }
 
