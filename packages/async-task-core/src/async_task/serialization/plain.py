@@ -9,7 +9,7 @@ import msgpack  # type: ignore[import-untyped]
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_packb = cast("Callable[..., bytes]", cast("Any", msgpack).packb)
+_new_packer = cast("Callable[..., Any]", cast("Any", msgpack).Packer)
 _unpackb = cast("Callable[..., Any]", cast("Any", msgpack).unpackb)
 
 _Unpack = cast("type[Exception]", cast("Any", msgpack).UnpackException)
@@ -20,7 +20,9 @@ UNREADABLE: Final = (ValueError, TypeError, IndexError, KeyError, _Unpack)
 
 def pack_plain(value: object) -> bytes:
     """Pack None, bool, int, float, str, bytes, list and tuple; lone surrogates become '?'."""
-    return _packb(value, unicode_errors="replace")
+    # packb() would begin with a buffer of 256 KiB: 0.63 us instead of 0.25.
+    packed: bytes = _new_packer(unicode_errors="replace", buf_size=1024).pack(value)
+    return packed
 
 
 def unpack_plain(data: bytes) -> Any:
