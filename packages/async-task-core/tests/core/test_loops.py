@@ -48,6 +48,21 @@ def test_the_quick_start_ends_in_silence_twice_in_one_process(tmp_path: Path) ->
     assert run.stdout.count("Task dispatched: ") == 20
 
 
+@pytest.mark.parametrize("turns", range(8))
+def test_a_loop_may_end_at_any_point_of_a_dispatch(turns: int) -> None:
+    @task(name=f"loops-ending-{turns}")
+    async def f() -> None: ...
+
+    async def main() -> None:
+        await get_dispatcher().driver.connect()
+        sending = asyncio.create_task(f.dispatch())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert sending is not None
+
+    asyncio.run(main())
+
+
 def test_every_loop_has_its_own_dispatcher_and_closes_it() -> None:
     async def dispatcher() -> object:
         assert get_dispatcher() is get_dispatcher()

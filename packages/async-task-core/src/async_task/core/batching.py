@@ -44,7 +44,6 @@ class EnqueueBatcher:
         self._driver = driver
         self._waiting: list[_Group] = []
         self._sender: asyncio.Task[None] | None = None
-        self._scheduled = False
 
     async def submit(self, message: Message) -> None:
         """Store one message; raises what storing it raised.
@@ -73,10 +72,8 @@ class EnqueueBatcher:
 
     async def drain(self) -> None:
         """Wait until everything submitted has gone out."""
-        while self._waiting or self._sender is not None:
-            await asyncio.sleep(0)
-            if self._sender is not None:
-                await asyncio.wait([self._sender])
+        while self._sender is not None and not self._sender.done():
+            await asyncio.wait([self._sender])
 
     @property
     def _most(self) -> int:
@@ -104,15 +101,10 @@ class EnqueueBatcher:
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[_Failures] = loop.create_future()
         self._waiting.append(_Group(messages, size, stored))
-        if self._sender is None and not self._scheduled:
-            # One turn of the loop later, or a gather of 100 would split into 1 and 99.
-            self._scheduled = True
-            loop.call_soon(self._start)
+        if self._sender is None or self._sender.done():
+            # It begins in the next turn of the loop, when all hundred of a gather have added.
+            self._sender = loop.create_task(self._send_all())
         return stored
-
-    def _start(self) -> None:
-        self._scheduled = False
-        self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
     async def _send_all(self) -> None:
         try:
@@ -120,12 +112,10 @@ class EnqueueBatcher:
                 batch = self._take()
                 if batch:
                     await self._send(batch)
-        finally:
-            self._sender = None
-            if self._waiting:  # cancelled with the loop: nobody will send these
-                for group in self._waiting:
-                    group.stored.cancel()
-                self._waiting.clear()
+        finally:  # where it is cancelled with the loop, nobody will send the rest
+            for group in self._waiting:
+                group.stored.cancel()
+            self._waiting.clear()
 
     def _take(self) -> list[_Group]:
         batch: list[_Group] = []
