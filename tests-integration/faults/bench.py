@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from async_task import Config, Dispatcher, QueueDriver, Worker
+from async_task.core.registry import Registry, registry
 
 from faults.scene import SETTINGS
 
@@ -40,9 +41,21 @@ class Bench:
 
     async def work(self, *queues: str, concurrency: int = 10, max_tasks: int | None = None) -> None:
         """Have a worker run what there is until nothing is ready any more."""
-        worker = Worker(self.driver, queues, concurrency, max_tasks, stop_when_empty=True)
+        worker = self.worker(*queues, concurrency=concurrency, max_tasks=max_tasks)
         await worker.start()
         await self.driver.connect()  # the worker disconnects it
+
+    def worker(self, *queues: str, **options: Any) -> Worker:
+        """Return a worker that stops when nothing is ready any more.
+
+        It knows the scenarios' tasks alone: those of other tests of this process may ask for what
+        a driver has not, which no worker lets pass.
+        """
+        tasks = Registry()
+        for definition in registry:
+            if definition.target.__module__.startswith("faults."):
+                tasks.add(definition)
+        return Worker(self.driver, queues, stop_when_empty=True, tasks=tasks, **options)
 
     async def run(self, *calls: PendingCall[Any] | Task[Any], concurrency: int = 10) -> list[str]:
         """Send tasks, then have them worked off."""

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from async_task import (
     Task,
-    Worker,
     config,
     current_context,
     get_dispatcher,
@@ -212,7 +211,7 @@ async def test_w19_signal_handlers_do_not_stay(bench: Bench) -> None:
 async def test_w19_a_worker_runs_outside_the_main_thread(bench: Bench) -> None:
     await bench.dispatch(say("x"))
     await bench.driver.disconnect()
-    worker = Worker(bench.driver, stop_when_empty=True)
+    worker = bench.worker()
     await asyncio.to_thread(asyncio.run, worker.start())
     assert seen == ["x"]
 
