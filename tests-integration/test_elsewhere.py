@@ -22,7 +22,7 @@ from async_task.errors import (
     TaskFailedError,
     UnsupportedError,
 )
-from async_task.testing.servers.postgres import PostgresServer
+from async_task.testing.servers.postgres import PostgresServer, asyncpg_orphans
 from async_task.testing.servers.rabbitmq import RabbitmqServer
 from async_task.testing.servers.redis import RedisServer
 from async_task.testing.servers.sqs import FauxqsServer
@@ -91,9 +91,10 @@ async def fresh(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[None]:
     started = asyncio.Event()
     seen.clear()
     monkeypatch.setattr(config, "_global", None)
-    yield
-    if set_config() is not None:
-        await get_dispatcher().close()
+    with asyncpg_orphans():
+        yield
+        if set_config() is not None:
+            await get_dispatcher().close()
 
 
 @pytest.fixture(params=BROKERS)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -8,7 +7,7 @@ import asyncpg
 import pytest
 from async_task.spi.driver import Consumer, ConsumerOptions, DriverOptions
 from async_task.testing.servers.base import shared
-from async_task.testing.servers.postgres import PostgresServer
+from async_task.testing.servers.postgres import PostgresServer, asyncpg_orphans
 from async_task_postgres.driver import PostgresDriver
 from async_task_postgres.settings import PostgresSettings
 
@@ -20,22 +19,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 async def orphans() -> AsyncIterator[None]:
-    """Let asyncpg lose the future of an attempt that is given up as it connects.
-
-    It belongs to a protocol that nobody has been given yet (`TLSUpgradeProto.on_data`), so that
-    nobody can retrieve what the end of the connection puts into it.
-    """
-    loop = asyncio.get_running_loop()
-    report = loop.get_exception_handler()
-    assert report is not None  # by which an error in a callback fails the test
-
-    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if "unexpected connection_lost() call" not in str(context.get("exception")):
-            report(loop, context)
-
-    loop.set_exception_handler(handle)
-    yield
-    loop.set_exception_handler(report)
+    """Let asyncpg lose the future of an attempt that is given up as it connects."""
+    with asyncpg_orphans():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -10,13 +11,13 @@ import socket
 import struct
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from async_task.testing.servers.base import LocalServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 
 class PostgresServer(LocalServer):
@@ -146,3 +147,25 @@ class PgBouncerServer(LocalServer):
     def url_at(cls, host: str, port: int) -> str:
         """Return a URL of the database `test`."""
         return f"postgresql://postgres@{host}:{port}/test"
+
+
+@contextlib.contextmanager
+def asyncpg_orphans() -> Generator[None]:
+    """Let asyncpg lose the future of a connection attempt that is given up, in the running loop.
+
+    It belongs to a protocol that nobody has been given yet (`TLSUpgradeProto.on_data`), so that
+    nobody can retrieve what the end of the connection puts into it.
+    """
+    loop = asyncio.get_running_loop()
+    report = loop.get_exception_handler()
+    assert report is not None, "a test's loop has one, by which an error in a callback fails it"
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "unexpected connection_lost() call" not in str(context.get("exception")):
+            report(loop, context)
+
+    loop.set_exception_handler(handle)
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(report)
