@@ -104,8 +104,9 @@ class Load:
         while True:
             lease_id = os.urandom(16)
             try:
+                # A call that is carried out after `recover` has looked gives back after this.
                 leases = await self._consumer.lease(
-                    ("q",), 20, wait_ms=100, lease_id=lease_id, visibility_ms=60_000
+                    ("q",), 20, wait_ms=100, lease_id=lease_id, visibility_ms=15_000
                 )
             except DriverError as error:
                 assert error.retryable, repr(error)
