@@ -12,6 +12,7 @@ from async_task.testing.servers.mysql import MariadbServer
 from async_task.testing.servers.postgres import PostgresServer
 from async_task.testing.servers.rabbitmq import RabbitmqServer
 from async_task.testing.servers.redis import RedisServer
+from async_task.testing.servers.sqs import FauxqsServer
 from workspace import ROOT
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ DRIVERS: dict[str, tuple[type[LocalServer] | None, str]] = {
     "postgres": (PostgresServer, 'set_global_config(driver="postgres", postgres_dsn="URL")'),
     "mysql": (MariadbServer, 'set_global_config(driver="mysql", mysql_dsn="URL")'),
     "rabbitmq": (RabbitmqServer, 'set_global_config(driver="rabbitmq", rabbitmq_url="URL")'),
+    "sqs": (FauxqsServer, 'set_global_config(url="URL")'),
 }
 
 
