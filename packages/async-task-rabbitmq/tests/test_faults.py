@@ -199,8 +199,11 @@ async def test_no_number_of_returns_eats_a_message(url: str, opened: Opened) -> 
 
 @pytest.fixture
 def impatient(server: RabbitmqServer) -> Iterator[str]:
-    """A server that takes back what stays unanswered for half a second."""
-    server.control("eval", "application:set_env(rabbit, consumer_timeout, 500).")
+    """A server that takes back what stays unanswered for two seconds.
+
+    That is more than a busy machine needs to answer for what is not to be taken back.
+    """
+    server.control("eval", "application:set_env(rabbit, consumer_timeout, 2000).")
     server.control("eval", "application:set_env(rabbit, channel_tick_interval, 100).")  # its look
     yield server.url
     server.control("eval", "application:set_env(rabbit, consumer_timeout, 1800000).")
