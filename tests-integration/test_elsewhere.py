@@ -187,7 +187,7 @@ async def test_a_paused_queue_gives_nothing_out() -> None:
     assert list(await driver.paused()) == ["default"]
     held = await add(1, 1).dispatch()
     free = await add(2, 2).on_queue("other").dispatch()
-    async with working(queues=["default", "other"]) as worker:
+    async with working(queues=["default", "other"]):
         assert await free.result(timeout=60) == 4
         assert seen == [(2, 2)]
         await driver.pause("other")  # while the worker waits at it
