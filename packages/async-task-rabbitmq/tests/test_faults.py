@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TypeAlias
 
 import pytest
@@ -236,14 +236,36 @@ async def test_what_takes_longer_than_the_consumer_timeout_is_somebody_elses(
     assert "rabbitmq_consumer_timeout_seconds" in caplog.text
 
 
+@pytest.mark.parametrize("wait_ms", [0, 1, 3])
+async def test_calls_made_while_messages_are_taken_back_are_told(
+    impatient: str, server: RabbitmqServer, opened: Opened, wait_ms: int
+) -> None:
+    """Whatever a call was doing when its channel closed, the next one works."""
+    server.control("eval", "application:set_env(rabbit, consumer_timeout, 300).")
+    async with opened(impatient) as (driver, consumer):
+        for _ in range(5):
+            await driver.enqueue(messages(1))
+            [held] = await take(consumer)
+            again: list[Lease] = []
+            async with asyncio.timeout(30):
+                while not again:
+                    with suppress(ConnectionLostError):
+                        again = await look(consumer, wait_ms=wait_ms)
+            assert [(lease.id, lease.lease_id != held.lease_id) for lease in again] == [
+                (held.id, True)
+            ]
+            await consumer.settle([*map(Ack, again)])
+
+
 async def test_a_worker_learns_that_the_consumer_timeout_ended_a_lease(impatient: str) -> None:
-    """The task that took too long is cancelled, not only its outcome refused."""
+    """The task that took too long is cancelled, not only its outcome refused, and runs again."""
     tasks = Registry()
-    cancelled = asyncio.Event()
+    cancelled, again = asyncio.Event(), asyncio.Event()
 
     @task(name="rabbitmq-slow", queue="slow")
     async def slow() -> None:
         if current_context().deliveries > 1:
+            again.set()
             return
         try:
             await asyncio.Event().wait()
@@ -262,8 +284,9 @@ async def test_a_worker_learns_that_the_consumer_timeout_ended_a_lease(impatient
         await Dispatcher(driver).dispatch(slow())
         worker = Worker(driver, ["slow"], tasks=tasks)
         working = asyncio.create_task(worker.start(handle_signals=False))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await cancelled.wait()
+            await again.wait()
         worker.stop_now()
         await working
 

@@ -28,6 +28,8 @@ _NOT_TAKEN = (
     amqp.ChannelLockedResource,
     amqp.ChannelNotFoundEntity,
 )
+_TOOK_BACK = "delivery acknowledgement on channel"
+"""What RabbitMQ 3.10 to 4.x says then; other failed preconditions are those of declarations."""
 
 
 class NoQueueError(DriverError):
@@ -59,9 +61,10 @@ def meaning(what: str, *, write: bool = False) -> Generator[None]:
     except _OF_THE_CLIENT as error:
         raise _translated(error, what, write=write) from error
     except RuntimeError as error:
-        if not str(error).endswith(" closed"):  # what aiormq says of a connection
+        closed = isinstance(error, amqp.ChannelInvalidStateError)
+        if not closed and not str(error).endswith(" closed"):  # what aiormq says of a connection
             raise
-        raise _lost(what, "it was closed before", write=False) from error
+        raise _lost(what, "it was closed before", write=False) from error  # it was not even sent
 
 
 def _translated(error: Exception, what: str, *, write: bool) -> Exception:
@@ -77,11 +80,17 @@ def _translated(error: Exception, what: str, *, write: bool) -> Exception:
             f"RabbitMQ refuses {what}; check the virtual host in rabbitmq_url: it has to be there, "
             "and its user needs permissions for it"
         )
-    if isinstance(error, _NOT_TAKEN):
+    if isinstance(error, _NOT_TAKEN) and not took_back(error):
         return _refused(error, what)
-    if isinstance(error, amqp.ChannelInvalidStateError):  # it was not even sent
-        return _lost(what, "it was closed before", write=False)
     return _lost(what, _said(error), write=write)
+
+
+def took_back(error: BaseException | None) -> bool:
+    """Whether RabbitMQ closed a channel because a message was held for too long.
+
+    It says so to whatever is asked on that channel in this moment.
+    """
+    return isinstance(error, amqp.ChannelPreconditionFailed) and _TOOK_BACK in _said(error)
 
 
 def _certificates(error: Exception) -> str | None:
@@ -120,5 +129,5 @@ def _lost(what: str, why: str, *, write: bool) -> DriverError:
     return kind(f"the connection to RabbitMQ was lost or cannot be made at {what}: {why}")
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return " ".join(str(each) for each in error.args) or type(error).__name__

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiormq import spec
-from aiormq.exceptions import ChannelPreconditionFailed
-from async_task.spi.errors import ConnectionLostError
+from async_task.spi.errors import ConnectionLostError, OutcomeUnknownError
 
-from async_task_rabbitmq.failures import meaning
+from async_task_rabbitmq.failures import meaning, took_back
 from async_task_rabbitmq.wire import Copy, read
 
 if TYPE_CHECKING:
@@ -176,21 +175,27 @@ class Tap:
         async with self._answering:
             if channel.is_closed:
                 raise ConnectionLostError(f"the channel had closed before {what}")
-            held = self._held
-            first = 0
-            while held and (tag := next(iter(held))) in tags:
-                first = tag
+            try:
+                await self._answer(channel, tags, what)
+            except ConnectionLostError as error:  # it closed under it, after part of it went out
+                raise OutcomeUnknownError(str(error)) from error
+
+    async def _answer(self, channel: Channel, tags: set[int], what: str) -> None:
+        held = self._held
+        first = 0
+        while held and (tag := next(iter(held))) in tags:
+            first = tag
+            del held[tag]
+        with meaning(what, write=True):
+            if first:
+                await channel.basic_ack(first, multiple=True, wait=False)
+            for number, tag in enumerate(sorted(tag for tag in tags if tag > first), 1):
                 del held[tag]
-            with meaning(what, write=True):
-                if first:
-                    await channel.basic_ack(first, multiple=True, wait=False)
-                for number, tag in enumerate(sorted(tag for tag in tags if tag > first), 1):
-                    del held[tag]
-                    await channel.basic_ack(tag, wait=False)
-                    if number % _ANSWERS == 0:
-                        await channel.queue_declare(self._name, passive=True)
-                # There is no reply; what is asked after it on the same channel has one.
-                await channel.queue_declare(self._name, passive=True)
+                await channel.basic_ack(tag, wait=False)
+                if number % _ANSWERS == 0:
+                    await channel.queue_declare(self._name, passive=True)
+            # There is no reply; what is asked after it on the same channel has one.
+            await channel.queue_declare(self._name, passive=True)
 
     async def refuse(self, received: Received) -> None:
         """Give a message back as it is, which RabbitMQ counts as a crash before version 4.3."""
@@ -220,7 +225,7 @@ class Tap:
 
     def _closed(self, closing: asyncio.Future[object]) -> None:
         error = None if closing.cancelled() else closing.exception()
-        if isinstance(error, ChannelPreconditionFailed):
+        if error is not None and took_back(error):
             log.warning(
                 "RabbitMQ took back all messages of queue %r that are held here: %s. They run "
                 "again. Where a task took longer than the server's consumer_timeout, give it a "
