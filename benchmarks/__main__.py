@@ -15,7 +15,7 @@ from benchmarks.runner import Plan, run
 
 ROUNDS: Final = {"drain": 3, "waiting": 2, "idle": 2, "delayed": 1}
 """What everybody is measured by, and how often in a full run: most often what counts most."""
-OURS: Final = ("two_processes", "backlog", "crowd", "produce")
+OURS: Final = ("processes", "backlog", "crowd", "produce")
 
 
 def measure(*, full: bool) -> None:

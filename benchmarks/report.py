@@ -15,6 +15,8 @@ HEADS: Final = {
     "sent_rate": "sent/s",
     "cpu_us": "CPU us/task",
     "server_us": "server us/task",
+    "calls": "calls/task",
+    "log_bytes": "log bytes/task",
     "first_s": "start to first task s",
     "p50_ms": "p50 ms",
     "p99_ms": "p99 ms",

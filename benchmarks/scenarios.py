@@ -1,8 +1,9 @@
 """What is measured: each scenario takes a contender and a store, and returns figures by name.
 
 Names of figures: `rate` tasks/s; `cpu_us` CPU of the worker, or of the sender, per task in us;
-`server_us` the same of the server; `p50_ms` and so on of a distribution; `lost` and `repeated`
-tasks. What a contender has no way of doing is left out.
+`server_us` the same of the server; `calls` and `log_bytes` what the server counts itself; `p50_ms`
+and so on of a distribution; `lost` and `repeated` tasks. What a contender has no way of doing is
+left out.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Size:
         backlog: Ready and delayed tasks behind those that are measured.
         crowd: Tasks in flight at once.
         produced: Tasks that one producer sends.
+        processes: Processes of one worker.
     """
 
     share: float
@@ -47,15 +49,29 @@ class Size:
     backlog: Sequence[int]
     crowd: Sequence[int]
     produced: int
+    processes: Sequence[int] = (1, 2, 4)
 
 
 SHORT: Final = Size(
     share=0.5, idle_s=1, paced_s=2, backlog=(1_000, 20_000), crowd=(1_000,), produced=100_000
 )
 FULL: Final = Size(
-    share=1.0, idle_s=1, paced_s=2, backlog=(1_000, 100_000), crowd=(1_000,), produced=1_000_000
+    share=1.0,
+    idle_s=1,
+    paced_s=2,
+    backlog=(1_000, 1_000_000),
+    crowd=(1_000, 10_000),
+    produced=1_000_000,
 )
-SMOKE: Final = Size(share=0.01, idle_s=0.1, paced_s=0.2, backlog=(100,), crowd=(50,), produced=500)
+SMOKE: Final = Size(
+    share=0.01,
+    idle_s=0.1,
+    paced_s=0.2,
+    backlog=(100,),
+    crowd=(50,),
+    produced=500,
+    processes=(2,),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +108,26 @@ def drain(setting: Setting) -> dict[str, Figures]:
     scene = setting.scene(tasks)
     with scene.sending() as sender:
         sender.send("quickest", 0, WARM_UP)
-        start = WARM_UP
+        start, used = WARM_UP, setting.store.used()
         for way, count in shares.items():
+            used = setting.store.used()
             try:
                 figures[f"dispatch, {way}"] = sender.send(way, start, count)
             except MissingError:
                 sender.send("quickest", start, count)
             start += count
+        sent = _difference(used, setting.store.used(), shares["bulk"])
+    used = setting.store.used()
     with scene.worker() as working:
         drained = working.drained(0, tasks)
+    run = _difference(used, setting.store.used(), tasks)
     outcome = scene.outcome(0, tasks)
     for figured in figures.values():
         figured |= outcome
-    return figures | {"drain": drained | outcome, "start": {"first_s": drained["first_s"]}}
+    figures |= {"drain": drained | outcome, "start": {"first_s": drained["first_s"]}}
+    if sent:
+        figures["whole life"] = {key: sent[key] + run[key] for key in sent}
+    return figures
 
 
 def waiting(setting: Setting) -> dict[str, Figures]:
@@ -188,14 +211,17 @@ def backlog(setting: Setting) -> dict[str, Figures]:
     return figures
 
 
-def two_processes(setting: Setting) -> dict[str, Figures]:
-    """Drain with two processes."""
-    tasks = setting.tasks
-    scene = setting.scene(tasks)
-    with scene.sending() as sender:
-        sender.send("quickest", 0, tasks)
-    with scene.worker(processes=2) as working:
-        return {"drain, 2 processes": working.drained(0, tasks)}
+def processes(setting: Setting) -> dict[str, Figures]:
+    """Drain with several processes, measured when all of them have started."""
+    tasks = 3 * setting.tasks
+    figures: dict[str, Figures] = {}
+    for count in setting.size.processes:
+        scene = setting.scene(tasks)
+        with scene.sending() as sender:
+            sender.send("quickest", 0, tasks)
+        with scene.worker(processes=count) as working:
+            figures[f"drain, processes: {count}"] = working.drained(0, tasks, after=tasks // 2)
+    return figures
 
 
 def crowd(setting: Setting) -> dict[str, Figures]:
@@ -233,6 +259,11 @@ def _warm_up(scene: Scene, sender: Sender, working: Working) -> None:
     working.wait(0, WARM_UP)
 
 
+def _difference(before: Figures, after: Figures, tasks: int) -> Figures:
+    """Return what a store has counted meanwhile, per task."""
+    return {key: (after[key] - count) / tasks for key, count in before.items()}
+
+
 def _latency(scene: Scene, start: int, count: int, delay_s: float = 0.0) -> Figures:
     """Return percentiles of the time from sending to starting, in ms, beyond the delay."""
     ledger = scene.ledger
@@ -254,7 +285,7 @@ SCENARIOS: Final[dict[str, Callable[[Setting], dict[str, Figures]]]] = {
     "waiting": waiting,
     "idle": idle,
     "delayed": delayed,
-    "two_processes": two_processes,
+    "processes": processes,
     "backlog": backlog,
     "crowd": crowd,
     "produce": produce,

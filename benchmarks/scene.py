@@ -130,25 +130,34 @@ class Working:
             time.sleep(LOOK_S)
         return done
 
-    def drained(self, start: int, count: int, least: int | None = None) -> dict[str, float]:
-        """Measure a worker that is at a span of tasks, from its first on.
+    def drained(
+        self, start: int, count: int, least: int | None = None, *, after: int = 1
+    ) -> dict[str, float]:
+        """Measure a worker that is at a span of tasks.
+
+        Args:
+            start: The first task.
+            count: How many.
+            least: How many of them must have started in the end, if not all.
+            after: How many of them start before anything is measured.
 
         Returns:
             Figures per task, and `lost` and `repeated`.
         """
         ledger = self._scene.ledger
-        self.wait(start, count, 1)
+        self.wait(start, count, after)
         first = self.read(start, count)
         self.wait(start, count, least)
         last = self.read(start, count)
         done = max(last.done - first.done, 1)
         times = sorted(at for at in ledger.started_ns[start : start + count] if at)
-        span_s = max(times[-1] - times[0], 1) / 1e9 if times else float("inf")
+        timed = times[after - 1 :]
+        span_s = max(timed[-1] - timed[0], 1) / 1e9 if timed else float("inf")
         own_s, server_s = spent_s(first.worker, last.worker), spent_s(first.server, last.server)
         wall_s = max(last.at_s - first.at_s, 1e-9)
         others_s = last.machine_s - first.machine_s - own_s - server_s
         return {
-            "rate": (len(times) - 1) / span_s,
+            "rate": (len(timed) - 1) / span_s,
             "cpu_us": own_s / done * 1e6,
             "server_us": server_s / done * 1e6,
             "others": others_s / wall_s,

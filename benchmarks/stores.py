@@ -58,6 +58,10 @@ class Store:
         """Return the processes of the server."""
         return tree(self._server.pid)
 
+    def used(self) -> dict[str, float]:
+        """Return what it counts itself, up to now: `calls` it has read, `log_bytes` written."""
+        return {}
+
     def __enter__(self) -> Self:
         self._server.__enter__()
         return self
@@ -83,6 +87,12 @@ class RedisStore(Store):
         self._redis.say("FUNCTION FLUSH")
         return self._redis.url
 
+    def used(self) -> dict[str, float]:
+        """Count how often it has read what clients had sent; what comes at once is one."""
+        return {
+            "calls": float(_word_after("total_reads_processed:", self._redis.say("INFO stats")))
+        }
+
 
 class PostgresStore(Store):
     """PostgreSQL: a database of its own each time."""
@@ -101,6 +111,15 @@ class PostgresStore(Store):
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return url.rpartition("/")[0] + f"/{name}"
 
+    def used(self) -> dict[str, float]:
+        """Return how long its write-ahead log is."""
+        with psycopg.connect(self._server.url, autocommit=True) as connection:
+            row = connection.execute(
+                "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
+            ).fetchone()
+        assert row is not None
+        return {"log_bytes": float(row[0])}
+
 
 class MysqlStore(Store):
     """MariaDB: a database of its own each time."""
@@ -115,10 +134,18 @@ class MysqlStore(Store):
     def fresh(self) -> str:
         """Make a database, and return its URL."""
         name, url = f"bench_{next(self._number)}", self._server.url
+        self._say(f"CREATE DATABASE {name}")
+        return url.rpartition("/")[0] + f"/{name}"
+
+    def used(self) -> dict[str, float]:
+        """Return how much its redo log was written."""
+        return {"log_bytes": float(self._say("SHOW GLOBAL STATUS LIKE 'Innodb_os_log_written'")[1])}
+
+    def _say(self, statement: str) -> Any:
         connection: Any = pymysql.connect(host="127.0.0.1", port=self._server.port, user="root")
         with connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE DATABASE {name}")
-        return url.rpartition("/")[0] + f"/{name}"
+            cursor.execute(statement)
+            return cursor.fetchone()
 
 
 class RabbitmqStore(Store):
@@ -140,11 +167,21 @@ class RabbitmqStore(Store):
         return self._rabbit.url + name
 
 
+class _LoggingFauxqs(FauxqsServer):
+    def command(self, binary: str) -> list[str]:
+        """Return the command line, with the log of calls on."""
+        return [word.replace("LOGGER=false", "LOGGER=true") for word in super().command(binary)]
+
+
 class SqsStore(Store):
     """A stand-in for Amazon SQS, in memory: it shows calls and our CPU, not Amazon's latency."""
 
     settings = "fauxqs, in memory"
-    kind = FauxqsServer
+    kind = _LoggingFauxqs
+
+    def used(self) -> dict[str, float]:
+        """Count the calls that it has logged."""
+        return {"calls": float(self._server.log.count('"incoming request"'))}
 
 
 class SqliteStore(Store):
@@ -184,6 +221,10 @@ STORES: Final[dict[str, type[Store]]] = {
     "rabbitmq": RabbitmqStore,
     "sqs": SqsStore,
 }
+
+
+def _word_after(mark: str, text: str) -> str:
+    return text.partition(mark)[2].split()[0]
 
 
 @contextmanager
