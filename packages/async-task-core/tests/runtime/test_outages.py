@@ -68,6 +68,31 @@ async def test_what_a_lost_lease_reply_took_is_recovered(bench: Bench) -> None:
     assert await bench.counts() == (0, 0, 0, 0)
 
 
+async def test_what_it_took_is_asked_for_until_there_is_an_answer(bench: Bench) -> None:
+    await bench.send(*(note(i) for i in range(5)))
+    bench.faults.after["lease"].append(OutcomeUnknownError("the reply was lost"))
+    bench.faults.before["recover"].extend(
+        [ConnectionLostError("gone"), ConnectionLostError("gone")]
+    )
+    await bench.work()
+    assert sorted(seen) == [0, 1, 2, 3, 4]
+    assert bench.faults.calls["recover"] == 3
+    assert await bench.counts() == (0, 0, 0, 0)
+
+
+async def test_what_it_took_goes_back_when_the_worker_stops(bench: Bench) -> None:
+    await bench.send(note(1))
+    bench.faults.always["recover"] = ConnectionLostError("gone")
+    bench.faults.after["lease"].append(OutcomeUnknownError("the reply was lost"))
+    worker = bench.start()
+    await bench.faults.called("recover", 1)
+    bench.faults.always.clear()
+    worker.stop()
+    await bench.ended(worker)
+    assert seen == []
+    assert await bench.counts() == (1, 0, 0, 0)
+
+
 async def test_a_lost_settle_reply_runs_nothing_twice_and_is_no_news(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -100,6 +100,7 @@ class Session:
         # Every run starts from this: what one task sets in its context, the next does not see.
         self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
+        self._unheard: tuple[bytes, float] | None = None  # a lease call, and when its leases end
         self._average_s = 0.0
         self._stopping = False
         self._changed = asyncio.Event()
@@ -160,7 +161,7 @@ class Session:
             # A settlement on its way may give back what a lease at the same time does not see.
             held = bool(self._table.held)
             try:
-                found = await self._lease(room)
+                found = await self._recover() or await self._lease(room)
             except DriverError as exc:
                 await self._pause(outage.failed(exc))
                 continue
@@ -174,6 +175,8 @@ class Session:
                 if not held:
                     return
                 await self._change()
+        with contextlib.suppress(DriverError):
+            await self._recover()  # to give it back
 
     async def _lease(self, room: int) -> bool:
         """Lease once and start what fits; return whether there was anything."""
@@ -186,7 +189,7 @@ class Session:
                     await self._change()
                 return False
         lease_id = os.urandom(16)
-        asked_at = boottime()
+        deadline = boottime() + self._hold_s
         visibility_ms = self._options.visibility_ms
         try:
             leases = await self._consumer.lease(
@@ -197,21 +200,31 @@ class Session:
                 visibility_ms=visibility_ms,
             )
         except OutcomeUnknownError:
-            leases = await self._recovered(lease_id)
-            if not leases:
-                raise
-        self._order.served(lease.queue for lease in leases)
-        cancelled = await self._steering.cancelled(leases) if self._steering is not None else ()
-        self._take(leases, asked_at + self._hold_s, cancelled)
-        self._fill_slots()
+            if self._capabilities.recoverable_lease:
+                self._unheard = lease_id, deadline
+            raise
+        await self._start(leases, deadline)
         return bool(leases)
 
-    async def _recovered(self, lease_id: bytes) -> Sequence[Lease]:
-        """Return what a lease call of unknown outcome took, if the driver can say."""
-        if self._capabilities.recoverable_lease:
-            with contextlib.suppress(DriverError):
-                return await self._consumer.recover(lease_id)
-        return ()
+    async def _recover(self) -> bool:
+        """Start what a lease call took whose answer was lost; return whether there was anything.
+
+        It is asked for after the pause that follows a failure, by when a call that was still being
+        worked on has ended, and again until there is an answer or its leases have ended.
+        """
+        if self._unheard is None:
+            return False
+        lease_id, deadline = self._unheard
+        leases = await self._consumer.recover(lease_id) if boottime() < deadline else ()
+        self._unheard = None
+        await self._start(leases, deadline)
+        return bool(leases)
+
+    async def _start(self, leases: Sequence[Lease], deadline: float) -> None:
+        self._order.served(lease.queue for lease in leases)
+        cancelled = await self._steering.cancelled(leases) if self._steering is not None else ()
+        self._take(leases, deadline, cancelled)
+        self._fill_slots()
 
     def _room(self) -> int:
         table, options = self._table, self._options
