@@ -188,6 +188,8 @@ class Scene:
             "ASYNC_TASK_BENCH_URL": self._url,
             VARIABLE: str(path),
         }
+        # Set where containers are built; every start would compile what is installed as editable.
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._prepared = False
 
     @property
