@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 async def test_killing_random_workers_loses_nothing(
     scene: Scene, size: Callable[[int, int], int], chance: random.Random
 ) -> None:
-    count, kills = size(300, 2000), size(4, 50)
+    count, kills = size(300, 5000), size(4, 50)
     workers = await scene.fleet.started(4)
     await scene.dispatch(nap(chance.uniform(0.02, 0.1)) for _ in range(count))
     for kill in range(1, kills + 1):
