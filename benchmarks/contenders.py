@@ -217,6 +217,20 @@ PEERS: Final = (
     ),
     replace(_SAQ, store="postgres", tasks=2_000, paused=1_500),
     replace(
+        _DRAMATIQ,
+        store="rabbitmq",
+        tasks=6_000,
+        paused=6_000,
+        settings=f"{_DRAMATIQ.settings}; confirm_delivery=True; its classic queues",
+    ),
+    replace(
+        _TASKIQ,
+        store="rabbitmq",
+        tasks=6_000,
+        paused=6_000,
+        settings="qos 200, 100 tasks at a time; its own queues; uvloop",
+    ),
+    replace(
         _HUEY,
         store="sqlite",
         work=(*_HUEY_CONSUMER, "-k", "thread", "-w1"),

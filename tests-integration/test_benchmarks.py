@@ -40,7 +40,7 @@ def test_every_scenario_measures_something_and_loses_nothing(document: dict[str,
     figures = summary(document)
     assert figures.keys() >= {
         "dispatch, one", "dispatch, together", "dispatch, bulk", "drain", "10 ms tasks",
-        "latency, half load", "latency, idle", "idle", "drain, 2 processes", "backlog 100",
+        "latency, half load", "latency, idle", "idle", "drain, processes: 2", "backlog 100",
     }  # fmt: skip
     for what, by_name in figures.items():
         measured = by_name[NAME]
