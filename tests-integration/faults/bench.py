@@ -25,7 +25,9 @@ class Bench:
     """
 
     def __init__(self, store: Store) -> None:
-        self.driver = QueueDriver.from_config(Config(**{**SETTINGS, **store.config}))
+        self.driver = QueueDriver.from_config(
+            Config(**{**SETTINGS, "op_timeout": 5.0, **store.config})
+        )
         self._dispatcher = Dispatcher(self.driver)
 
     async def __aenter__(self) -> Self:

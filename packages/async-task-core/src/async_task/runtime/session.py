@@ -188,8 +188,7 @@ class Session:
                 if patient:
                     await self._change()
                 return False
-        lease_id = os.urandom(16)
-        deadline = boottime() + self._hold_s
+        lease_id, deadline = os.urandom(16), boottime() + self._hold_s
         visibility_ms = self._options.visibility_ms
         try:
             leases = await self._consumer.lease(
@@ -203,28 +202,23 @@ class Session:
             if self._capabilities.recoverable_lease:
                 self._unheard = lease_id, deadline
             raise
-        await self._start(leases, deadline)
-        return bool(leases)
+        return await self._start(leases, deadline)
 
     async def _recover(self) -> bool:
-        """Start what a lease call took whose answer was lost; return whether there was anything.
-
-        It is asked for after the pause that follows a failure, by when a call that was still being
-        worked on has ended, and again until there is an answer or its leases have ended.
-        """
+        """Start what an unheard lease call took: after the pause, for it may still be worked on."""
         if self._unheard is None:
             return False
         lease_id, deadline = self._unheard
         leases = await self._consumer.recover(lease_id) if boottime() < deadline else ()
         self._unheard = None
-        await self._start(leases, deadline)
-        return bool(leases)
+        return await self._start(leases, deadline)
 
-    async def _start(self, leases: Sequence[Lease], deadline: float) -> None:
+    async def _start(self, leases: Sequence[Lease], deadline: float) -> bool:
         self._order.served(lease.queue for lease in leases)
         cancelled = await self._steering.cancelled(leases) if self._steering is not None else ()
         self._take(leases, deadline, cancelled)
         self._fill_slots()
+        return bool(leases)
 
     def _room(self) -> int:
         table, options = self._table, self._options
@@ -268,9 +262,8 @@ class Session:
                 self._drop(attempt)
                 continue
             running.add(attempt)
-            attempt.runner = self._loop.create_task(
-                self._run(attempt), context=self._context.copy()
-            )
+            context = self._context.copy()
+            attempt.runner = self._loop.create_task(self._run(attempt), context=context)
 
     def _begin(self, attempt: Attempt) -> None:
         if listeners and attempt.doom is None:
