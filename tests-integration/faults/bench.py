@@ -25,6 +25,7 @@ class Bench:
     """
 
     def __init__(self, store: Store) -> None:
+        # Nothing fails here on purpose, so that a stall of the machine must not look like it.
         self.driver = QueueDriver.from_config(
             Config(**{**SETTINGS, "op_timeout": 5.0, **store.config})
         )

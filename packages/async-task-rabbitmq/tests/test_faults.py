@@ -494,7 +494,8 @@ async def test_delays_of_any_length_do_not_wait_for_one_another(url: str, opened
                 came.append(by_id[lease.id])
                 assert (time.monotonic() - begun) * 1000 >= by_id[lease.id]
         assert sorted(came) == sorted(delays_ms)
-        assert came[0] != 977  # which was sent first
+        # The longest was sent first. Those close in time may change places on a busy machine.
+        assert set(came[: came.index(977)]) >= {1, 5, 40, 70, 130}
 
 
 async def test_a_delay_beyond_the_ladder_takes_trips_that_nobody_sees(

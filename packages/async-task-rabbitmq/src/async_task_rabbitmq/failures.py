@@ -85,7 +85,7 @@ def _translated(error: Exception, what: str, *, write: bool) -> Exception:
     return _lost(what, _said(error), write=write)
 
 
-def took_back(error: BaseException | None) -> bool:
+def took_back(error: BaseException) -> bool:
     """Whether RabbitMQ closed a channel because a message was held for too long.
 
     It says so to whatever is asked on that channel in this moment.
