@@ -164,16 +164,19 @@ class Scene:
     async def inspect(self, *queues: str, wait_ms: int = 0) -> list[Lease]:
         """Return all tasks that are ready, with what they are charged; they stay where they are."""
         names = queues or ("default",)
+        driver = self.driver.driver
         options = ConsumerOptions(queues=names, max_leases=100_000)
+        most = driver.capabilities.max_batch or 1000
         found: list[Lease] = []
-        async with self.driver.driver.consumer(options) as consumer:
+        async with driver.consumer(options) as consumer:
             while page := await consumer.lease(
-                names, 1000, wait_ms=wait_ms, lease_id=os.urandom(16), visibility_ms=60_000
+                names, most, wait_ms=wait_ms, lease_id=os.urandom(16), visibility_ms=60_000
             ):
                 found += page
                 wait_ms = 0
-            if found:
-                await consumer.settle([Release(lease, 0, lease.state) for lease in found])
+            for first in range(0, len(found), most):
+                page = found[first : first + most]
+                await consumer.settle([Release(lease, 0, lease.state) for lease in page])
         return found
 
     def violations(

@@ -31,6 +31,7 @@ class Faults:
         self.always: dict[str, Exception] = {}
         self.calls: defaultdict[str, int] = defaultdict(int)
         self.settled: list[Settlement] = []
+        self.limits: list[int] = []
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
 
@@ -87,6 +88,7 @@ class FaultyConsumer:
         self._faults = faults
 
     async def lease(self, queues: Sequence[str], limit: int, **options: Any) -> Sequence[Lease]:
+        self._faults.limits.append(limit)
         self._faults.enter("lease")
         leases = await self._consumer.lease(queues, limit, **options)
         self._faults.leave("lease")

@@ -108,6 +108,27 @@ async def test_no_more_run_at_once_than_the_concurrency(bench: Bench) -> None:
     assert await bench.counts() == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize(("max_batch", "most"), [(10, 10), (None, 1000)])
+async def test_more_slots_than_one_call_may_lease_are_filled_by_several(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, max_batch: int | None, most: int
+) -> None:
+    limited = replace(CAPABILITIES, max_batch=max_batch)
+    monkeypatch.setattr("async_task.drivers.memory.CAPABILITIES", limited)
+    full = asyncio.Event()
+
+    @task(name="taking-together")
+    async def together() -> None:
+        seen.append(1)
+        if len(seen) == 25:
+            full.set()
+        await full.wait()
+
+    await bench.send(*(together() for _ in range(25)))
+    await bench.work(concurrency=1200)
+    assert max(bench.faults.limits) == most
+    assert await bench.counts() == (0, 0, 0, 0)
+
+
 async def test_stopping_when_empty_leaves_what_is_delayed(bench: Bench) -> None:
     await bench.send(note(1), note(2).delay(60))
     await bench.work()

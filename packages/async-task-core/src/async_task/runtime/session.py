@@ -25,6 +25,7 @@ from async_task.runtime.executor import Executor
 from async_task.runtime.happening import event, settled_event
 from async_task.runtime.heartbeat import Heartbeat, margin_s
 from async_task.runtime.outage import Outage
+from async_task.runtime.outbox import MAX_BATCH
 from async_task.runtime.settler import Settler
 from async_task.runtime.steering import Steering
 from async_task.runtime.table import Table
@@ -73,6 +74,7 @@ class Session:
         self._admission = admission
         self._options = options
         self._remaining = options.max_tasks
+        self._most = driver.capabilities.max_batch or MAX_BATCH
         visibility_s = options.visibility_ms / 1000
         renewed = driver.keeper() is not None
         self._hold_s = visibility_s - margin_s(visibility_s) if renewed else float("inf")
@@ -80,9 +82,7 @@ class Session:
         self._threads = ThreadPoolExecutor(options.concurrency, "async-task")
         self._children = children
         self._executor = Executor(self._threads, children, self._begin, queue_driver)
-        settler = Settler(
-            consumer, max_batch=driver.capabilities.max_batch, on_settled=self._on_settled
-        )
+        settler = Settler(consumer, max_batch=self._most, on_settled=self._on_settled)
         self._settler: Outbox = settler
         if queue_driver.results is not None and driver.results is None:
             self._settler = Depositor(queue_driver.results, settler, on_lost=self._on_settled)
@@ -228,7 +228,7 @@ class Session:
             return 0
         ahead = options.ahead if self._average_s < QUICK_S else 0
         room = options.concurrency + ahead - len(table.running) - len(table.waiting)
-        return room if self._remaining is None else min(room, self._remaining)
+        return min(room, self._most, room if self._remaining is None else self._remaining)
 
     def _take(self, leases: Sequence[Lease], deadline: float, cancelled: Collection[bytes]) -> None:
         judge, refers, fetch = self._admission.judge, codec().refers, SharedFetch()
