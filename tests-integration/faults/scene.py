@@ -30,7 +30,7 @@ LEASE_S: Final = 3.0
 """T in all scenarios; ten times shorter than the default."""
 RECOVERY_S: Final = LEASE_S + 2
 """When a dead worker's tasks are leasable again, counted from their last renewal (contract)."""
-_AT_ONCE: Final = 50
+_AT_ONCE: Final = 100
 """Tasks dispatched at once: a broker confirms as many well within `op_timeout`."""
 SETTINGS: Final = {"visibility_timeout": LEASE_S, "op_timeout": 1.0, "default_retry_delay": 0.0}
 

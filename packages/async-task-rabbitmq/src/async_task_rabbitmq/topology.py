@@ -62,9 +62,11 @@ class Topology:
 
     async def ensure_way(self, route: Route) -> None:
         """Make sure that the exchanges and rungs are there that a delayed message passes."""
-        if route.top <= self._top and self._rungs.issuperset(route.rungs):
+        if self._leads(route):
             return
         async with self._declaring:
+            if self._leads(route):
+                return
             what = "declaring what delays are made of"
             ladder = self._ladder
             async with self._link.fleeting() as channel:
@@ -82,6 +84,9 @@ class Topology:
                     key = ladder.binding(rung, 1)
                     await self._bind(channel, name, key, ladder.below(rung + 1), what)
                     self._rungs.add(rung)
+
+    def _leads(self, route: Route) -> bool:
+        return route.top <= self._top and self._rungs.issuperset(route.rungs)
 
     def forget(self) -> None:
         """Take nothing for granted any more: something was found missing."""
