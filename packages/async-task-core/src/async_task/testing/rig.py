@@ -216,12 +216,15 @@ class Rig:
         return leases[0]
 
     async def take_when_it_comes(self) -> Lease:
-        """Lease one message, letting time pass until it comes."""
-        step_ms = 1 if self.harness.manual_clock else self.tick_ms // 10
-        for _ in range(20 * self.tick_ms // step_ms):
-            if leases := await self.look():
-                return leases[0]
-            await self.advance_ms(step_ms)
+        """Lease one message that is not due yet, letting time pass until it comes."""
+        longest_ms = 20 * self.tick_ms
+        if self.harness.manual_clock:
+            for _ in range(longest_ms):
+                if leases := await self.look():
+                    return leases[0]
+                await self.advance_ms(1)
+        elif leases := await self.look(wait_ms=longest_ms):
+            return leases[0]
         pytest.fail("nothing was handed out, however long one waited")
 
     @asynccontextmanager
