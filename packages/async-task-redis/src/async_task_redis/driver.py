@@ -231,15 +231,17 @@ class RedisDriver(BaseDriver):
 def _batches(messages: Sequence[Message]) -> list[list[int]]:
     """Split positions into calls: of one queue and priority, not too many, not too large."""
     batches: list[list[int]] = []
-    open_batches: dict[tuple[str, int], tuple[list[int], int]] = {}
+    latest: dict[tuple[str, int], list[int]] = {}
+    sizes: dict[tuple[str, int], int] = {}
     for position, message in enumerate(messages):
         kind = (message.queue, message.priority)
-        batch, size = open_batches.get(kind, (list[int](), 0))
-        if not batch or len(batch) == _BATCH or size > _CALL_BYTES:
-            batch, size = list[int](), 0
+        batch = latest.get(kind)
+        if batch is None or len(batch) == _BATCH or sizes[kind] > _CALL_BYTES:
+            batch = latest[kind] = []
             batches.append(batch)
+            sizes[kind] = 0
         batch.append(position)
-        open_batches[kind] = batch, size + len(message.body)
+        sizes[kind] += len(message.body)
     return batches
 
 
