@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-import aiomysql  # type: ignore[import-untyped]
+import aiomysql
 import aiosqlite
 import asyncpg
 import django

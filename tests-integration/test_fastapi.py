@@ -334,7 +334,7 @@ async def test_dependencies_are_typed() -> None:
     async with async_task.lifespan(app):
         assert_type(await async_task.get_dispatcher(), Dispatcher)
         assert_type(await async_task.get_driver(), QueueDriver)
-    AsyncTaskIntegration(config="redis")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    AsyncTaskIntegration(config="redis")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - a mistake on purpose
 
 
 def test_the_example_passes_its_own_tests(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import aiomysql  # type: ignore[import-untyped]
+import aiomysql
 import asyncpg
 from async_task import current_context, task
 
@@ -111,7 +111,7 @@ async def _postgres(url: str, fuse: Fuse) -> AsyncGenerator[tuple[Any, Any]]:
 
 @asynccontextmanager
 async def _mysql(url: str, fuse: Fuse) -> AsyncGenerator[tuple[Any, Any]]:
-    class Fused(aiomysql.Connection):  # type: ignore[misc]
+    class Fused(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no types
         async def query(self, sql: Any, *args: Any, **kwargs: Any) -> Any:
             if str(sql).lstrip().startswith("DELETE"):
                 fuse.touch()

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import aiomysql  # type: ignore[import-untyped]
+import aiomysql
 import pytest
 from async_task.core.connections import Connection, connection_of
 from async_task.spi.driver import Consumer
@@ -39,7 +39,7 @@ async def mine(server: MariadbServer, driver: Any) -> AsyncIterator[Connection]:
 
 
 def message(**given: object) -> Message:
-    return Message(**{"id": os.urandom(16), "queue": "q", "body": os.urandom(256), **given})  # type: ignore[arg-type]
+    return Message(**{"id": os.urandom(16), "queue": "q", "body": os.urandom(256), **given})  # type: ignore[arg-type]  # fields of any kind
 
 
 async def run(connection: Connection, statements: Sequence[Statement]) -> None:

@@ -153,12 +153,12 @@ def use(databases: dict[str, Any]) -> None:
     """Make these the databases of Django."""
     connections.close_all()
     for alias in list(connections):
-        if hasattr(connections._connections, alias):  # type: ignore[attr-defined]
+        if hasattr(connections._connections, alias):  # type: ignore[attr-defined]  # nothing public undoes it
             del connections[alias]
     for cached in ("settings", "databases"):
         connections.__dict__.pop(cached, None)
-    connections._settings = connections.configure_settings(databases)  # type: ignore[attr-defined]
-    connections.settings = connections._settings  # type: ignore[attr-defined]
+    connections._settings = connections.configure_settings(databases)  # type: ignore[attr-defined]  # nothing public undoes it
+    connections.settings = connections._settings  # type: ignore[attr-defined]  # nothing public undoes it
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

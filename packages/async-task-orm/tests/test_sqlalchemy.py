@@ -356,7 +356,7 @@ async def test_what_is_not_stored_is_refused_where_it_is_dispatched(
     sessions: Sessions, queue: Any
 ) -> None:
     with pytest.raises(EncodeError, match="it is not stored") as refused:
-        await ship.dispatch(Parcel([order()], {}), ())  # type: ignore[arg-type]
+        await ship.dispatch(Parcel([order()], {}), ())  # type: ignore[arg-type]  # a tuple where a list belongs
     assert refused.value.path == "parcel.orders[0]"
     await stored(sessions, row := Kept())
     async with sessions.begin() as session:

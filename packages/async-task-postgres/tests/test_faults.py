@@ -155,7 +155,7 @@ async def test_resets_have_no_double_effect(
 
     async def reset() -> None:
         for deliveries in range(5, 200, 5):
-            await ledger.until(lambda: ledger.deliveries.total() >= deliveries)  # noqa: B023
+            await ledger.until(lambda: ledger.deliveries.total() >= deliveries)  # noqa: B023 - awaited within the turn
             proxy.reset()
 
     async with asyncio.TaskGroup() as group:
@@ -288,13 +288,13 @@ async def test_a_killed_server_loses_nothing_it_acknowledged(
         producer = group.create_task(ledger.produce(10_000))
         for outage_s in (0.0, 2.0):
             before = len(ledger.done)
-            await ledger.until(lambda: len(ledger.done) >= before + 50)  # noqa: B023
+            await ledger.until(lambda: len(ledger.done) >= before + 50)  # noqa: B023 - awaited within the turn
             await asyncio.to_thread(server.kill9)
             await asyncio.sleep(outage_s)
             await asyncio.to_thread(server.start)
             before = len(ledger.done)
             async with asyncio.timeout(5):
-                await ledger.until(lambda: len(ledger.done) >= before + 20)  # noqa: B023
+                await ledger.until(lambda: len(ledger.done) >= before + 20)  # noqa: B023 - awaited within the turn
         producer.cancel()
         await asyncio.wait([producer])
         async with asyncio.timeout(20):

@@ -56,7 +56,7 @@ async def test_wrong_arguments_are_refused_with_the_signature(
 
 async def test_a_positional_parameter_cannot_be_a_keyword(sent: Sent) -> None:
     with pytest.raises(TaskArgumentsError, match=r"'a' parameter is positional only|missing"):
-        await positional.dispatch(a=1, b=2)  # type: ignore[call-overload]
+        await positional.dispatch(a=1, b=2)  # type: ignore[call-overload]  # a mistake on purpose
     await positional.dispatch(1, b=2)
     ((_, _, args, kwargs),) = await sent()
     assert (args, kwargs) == ([1], {"b": 2})
@@ -68,7 +68,7 @@ async def test_what_cannot_be_encoded_is_named_by_its_place(sent: Sent) -> None:
     assert caught.value.path == "data['key'][1]"
     assert "data['key'][1]" in str(caught.value)
     with pytest.raises(EncodeError) as caught:
-        await plain.dispatch(object())  # type: ignore[call-overload]
+        await plain.dispatch(object())  # type: ignore[call-overload]  # a mistake on purpose
     assert caught.value.path == "a"
     assert await sent() == []
 
@@ -103,7 +103,7 @@ async def test_delay_beside_the_arguments_delays(sent: Sent) -> None:
     await plain.dispatch(1, delay=60)
     assert await sent() == []
     await plain.dispatch(1, delay=0)
-    await plain.dispatch(2, delay=None)  # type: ignore[call-overload]
+    await plain.dispatch(2, delay=None)  # type: ignore[call-overload]  # a mistake on purpose
     assert [args for _, _, args, _ in await sent()] == [[1], [2]]
 
 

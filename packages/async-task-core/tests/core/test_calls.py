@@ -85,7 +85,7 @@ async def test_options_reach_the_store(sent: Sent) -> None:
         (lambda c: c.priority(10), "priority must be .* not 10"),
         (lambda c: c.priority(-1), "priority must be .* not -1"),
         (lambda c: c.priority(1.5), "priority must be .* not 1.5"),
-        (lambda c: c.at(datetime(2030, 1, 1)), "needs an aware datetime"),  # noqa: DTZ001
+        (lambda c: c.at(datetime(2030, 1, 1)), "needs an aware datetime"),  # noqa: DTZ001 - a mistake on purpose
     ],
 )
 @pytest.mark.parametrize("make", [f, C])
@@ -117,7 +117,7 @@ async def test_a_call_that_was_sent_or_refused_does_not_warn() -> None:
         warnings.simplefilter("error")
         await f(1).dispatch()
         with pytest.raises(TypeError):
-            await f("too", "many").dispatch()  # type: ignore[call-arg,arg-type]
+            await f("too", "many").dispatch()  # type: ignore[call-arg,arg-type]  # a mistake on purpose
         C(1)  # an instance is no call: it may be a unit test's
         gc.collect()
 

@@ -48,8 +48,8 @@ class Greedy(Task[None]):
     def __init__(self, cls: int, args: int, kwargs: int, queue: str, delay: int) -> None:
         self.values = (cls, args, kwargs, queue, delay)
         self._call = self._arguments = self._pending_call = "mine"
-        self.queue = queue  # type: ignore[misc]
-        self.delay = delay  # type: ignore[assignment,method-assign]
+        self.queue = queue  # type: ignore[misc]  # a name that the base has, too
+        self.delay = delay  # type: ignore[assignment,method-assign]  # a name that the base has, too
 
     async def handle(self) -> None: ...
 
@@ -95,9 +95,9 @@ async def test_the_body_runs_without_a_backend() -> None:
 
 async def test_arguments_that_the_constructor_would_not_take_do_not_get_that_far() -> None:
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'user'"):
-        Pay()  # type: ignore[call-arg]
+        Pay()  # type: ignore[call-arg]  # a mistake on purpose
     with pytest.raises(TypeError, match="takes 1 positional argument but 2 were given"):
-        Free("x")  # type: ignore[call-arg]
+        Free("x")  # type: ignore[call-arg]  # a mistake on purpose
 
 
 async def test_a_copy_is_the_same_call(sent: Sent) -> None:

@@ -99,7 +99,7 @@ def test_a_class_without_a_body_is_a_base_and_no_task() -> None:
 
     assert Base._definition is None
     with pytest.raises(ConfigurationError, match=r"Base has no handle\(\), so it is no task yet"):
-        Base(1).delay(1)  # type: ignore[abstract]
+        Base(1).delay(1)  # type: ignore[abstract]  # a mistake on purpose
     assert Concrete(1).delay(1).__pending__().args == (1,)
     assert Concrete._definition is not None
     assert Concrete._definition.parameters == ("x",)
@@ -144,7 +144,7 @@ async def _handle(self: object) -> None: ...
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(TypeError, match="retries"):
 
-        @task(retries=3)  # type: ignore[call-overload,untyped-decorator]
+        @task(retries=3)  # type: ignore[call-overload,untyped-decorator]  # a mistake on purpose
         def f() -> None: ...
 
 

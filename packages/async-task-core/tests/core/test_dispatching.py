@@ -320,7 +320,7 @@ async def test_errors_come_before_the_backend_is_reached(
 ) -> None:
     gate.refuses_to_open = ConnectionLostError("not there")
     with pytest.raises(TaskArgumentsError):
-        await dispatcher.dispatch(f.__call__())  # type: ignore[call-arg]
+        await dispatcher.dispatch(f.__call__())  # type: ignore[call-arg]  # a mistake on purpose
 
 
 async def test_a_bound_dispatcher_serves_the_loop_until_it_is_unbound(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 from async_task.core.clock import utc
 from async_task.core.envelope import Envelope, unpack

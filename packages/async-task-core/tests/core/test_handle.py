@@ -7,7 +7,7 @@ import json
 import pickle
 import uuid
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 from async_task.core.codec import codec
 from async_task.core.handle import TaskHandle

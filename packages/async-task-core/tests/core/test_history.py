@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 from async_task.core.history import MAX_BYTES, Failure, History
 from hypothesis import given

@@ -74,7 +74,7 @@ def test_every_loop_has_its_own_dispatcher_and_closes_it() -> None:
     first, second = asyncio.run(dispatcher()), asyncio.run(dispatcher())
     assert first is not second
     for closed in (first, second):
-        assert not closed.driver.driver.is_open  # type: ignore[attr-defined]
+        assert not closed.driver.driver.is_open  # type: ignore[attr-defined]  # the memory driver's own
 
 
 def test_a_driver_object_serves_one_loop_after_the_other() -> None:

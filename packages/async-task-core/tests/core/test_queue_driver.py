@@ -106,7 +106,7 @@ def test_a_lease_of_no_length_is_refused(seconds: int) -> None:
 
 
 async def test_what_a_backend_cannot_do_is_said() -> None:
-    driver = QueueDriver(Bare(), name="bare", config=Config(driver="memory"))  # type: ignore[arg-type]
+    driver = QueueDriver(Bare(), name="bare", config=Config(driver="memory"))  # type: ignore[arg-type]  # a driver that lacks most
     with pytest.raises(UnsupportedError, match="driver 'bare' keeps no dead letters") as caught:
         _ = driver.dead_letters
     assert (caught.value.capability, caught.value.driver) == ("dead_letters", "bare")

@@ -85,7 +85,7 @@ def test_its_assertions_say_what_was_sent_instead(fake_queue: FakeQueue) -> None
 
 def test_arguments_are_checked_as_in_production(fake_queue: FakeQueue) -> None:
     async def wrong() -> None:
-        await welcome.dispatch(wrong="x")  # type: ignore[call-overload]
+        await welcome.dispatch(wrong="x")  # type: ignore[call-overload]  # a mistake on purpose
 
     with pytest.raises(TaskArgumentsError):
         asyncio.run(wrong())

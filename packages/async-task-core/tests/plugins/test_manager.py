@@ -68,6 +68,16 @@ def test_two_drivers_of_one_name_are_both_named(install: Install) -> None:
         plugins()
 
 
+def test_two_drivers_of_one_scheme_are_both_named_and_can_be_told_apart(install: Install) -> None:
+    install("fake")
+    install("other", source=_as_driver("other", "fake"))
+    with pytest.raises(
+        PluginConflictError, match=r"'fake' URLs: 'fake', 'other'; say which by driver=NAME"
+    ):
+        plugins().driver_for_scheme("fake")
+    assert Config(driver="other", url="fake://host").driver_info().name == "other"
+
+
 def test_a_plugin_cannot_replace_a_built_in_driver(install: Install) -> None:
     install("other", source=_as_driver("memory"))
     with pytest.raises(PluginConflictError, match="dist-other and async-task-core both declare"):
@@ -137,7 +147,7 @@ def test_a_target_that_is_not_there_is_named(target: str) -> None:
         resolve(target)
 
 
-def _as_driver(name: str) -> str:
+def _as_driver(name: str, *schemes: str) -> str:
     from textwrap import dedent
 
     return dedent(
@@ -149,7 +159,7 @@ def _as_driver(name: str) -> str:
         def async_task_drivers():
             return [
                 DriverInfo(
-                    name="{name}", schemes=(), factory="", settings="",
+                    name="{name}", schemes={schemes}, factory="", settings="",
                     capabilities=Capabilities(), summary="", spi_version=1,
                 )
             ]

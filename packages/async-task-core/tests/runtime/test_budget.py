@@ -245,7 +245,7 @@ async def test_what_a_task_raises_about_other_tasks_is_a_plain_failure(bench: Be
     @task(name="budget-calling", retry_delay=0, max_retries=1)
     async def calling() -> None:
         runs.append(1)
-        await failing.dispatch(1, 2, 3)  # type: ignore[call-overload]
+        await failing.dispatch(1, 2, 3)  # type: ignore[call-overload]  # a mistake on purpose
 
     await bench.send(calling())
     await bench.work()

@@ -86,7 +86,7 @@ seen: list[Any] = []
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rows]:
     rows, module = Rows(), types.ModuleType("rows_of_a_test")
-    module.codec = rows  # type: ignore[attr-defined]
+    module.codec = rows  # type: ignore[attr-defined]  # made here
     monkeypatch.setitem(sys.modules, module.__name__, module)
     info = CodecInfo(name=rows.tag, target=f"{module.__name__}:codec")
     monkeypatch.setitem(plugins().codecs, rows.tag, info)
@@ -128,7 +128,7 @@ async def test_what_is_taken_together_is_fetched_together(bench: Any, rows: Rows
     await bench.send(look("no row"))
     await bench.work(concurrency=30)
     assert len(rows.fetches) == 1
-    assert sorted(rows.fetches[0]) == list(range(20))  # type: ignore[type-var]
+    assert sorted(rows.fetches[0]) == list(range(20))  # type: ignore[type-var]  # numbers, here
     assert seen.count(Row(1)) == 2
     assert {"a": [Row(1)]} in seen
     assert rows.open == 0

@@ -67,8 +67,8 @@ class Desk:
         self._name = uuid.uuid4().hex
         self._settings = settings
         self.driver = self._driver()
-        self.results = CountingResults(self.driver.driver)  # type: ignore[arg-type]
-        self.driver.driver.results = self.results  # type: ignore[misc]
+        self.results = CountingResults(self.driver.driver)  # type: ignore[arg-type]  # wraps any results
+        self.driver.driver.results = self.results  # type: ignore[misc]  # read only elsewhere
         self.dispatcher = Dispatcher(self.driver)
 
     def _driver(self) -> QueueDriver:

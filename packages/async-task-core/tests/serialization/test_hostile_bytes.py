@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 from async_task.errors import DecodeError, EncodeError
 from async_task.serialization import wire

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import pytest
 from async_task.errors import DecodeError, EncodeError
 from async_task.serialization import wire

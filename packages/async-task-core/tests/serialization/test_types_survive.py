@@ -128,9 +128,9 @@ VALUES = [
     frozenset(),
     frozenset(["a", 1]),
     {"__datetime__": "2024-01-01", "__set__": [1], "__tuple__": [1], "__class__": "os:system"},
-    datetime(2024, 2, 29, 12, 30, 59, 999999),  # noqa: DTZ001
-    datetime.min,  # noqa: DTZ901
-    datetime.max,  # noqa: DTZ901
+    datetime(2024, 2, 29, 12, 30, 59, 999999),  # noqa: DTZ001 - naive ones travel too
+    datetime.min,  # noqa: DTZ901 - naive ones travel too
+    datetime.max,  # noqa: DTZ901 - naive ones travel too
     datetime(2024, 1, 1, tzinfo=UTC),
     datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=-5, minutes=-30))),
     datetime(2024, 1, 1, tzinfo=timezone(timedelta(seconds=1, microseconds=1), "odd \u00e9")),

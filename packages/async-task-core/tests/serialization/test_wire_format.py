@@ -38,7 +38,7 @@ V1: list[tuple[object, str]] = [
     ([None, True, 1, 0.5, "a", b"b", {"k": {}}], "97c0c301cb3fe0000000000000a161c4016281a16b80"),
     (2**64, "c70901010000000000000000"),
     (1 + 2j, "d8023ff00000000000004000000000000000"),
-    (datetime(2024, 2, 29, 1, 2, 3, 4), "c70c0307e8021d0102030000000400"),  # noqa: DTZ001
+    (datetime(2024, 2, 29, 1, 2, 3, 4), "c70c0307e8021d0102030000000400"),  # noqa: DTZ001 - naive ones travel too
     (datetime(2024, 2, 29, tzinfo=UTC), "c70d0307e8021d000000000000000000"),
     (
         datetime(2024, 2, 29, tzinfo=timezone(timedelta(hours=1), "X")),

@@ -99,10 +99,18 @@ class PluginManager:
         raise UnknownDriverError(self._unknown(f"driver {name!r}", name))
 
     def driver_for_scheme(self, scheme: str) -> DriverInfo:
-        """Return the driver that answers to a URL scheme; raises as `driver` does."""
-        for info in self.drivers.values():
-            if scheme in info.schemes:
-                return _compatible(info)
+        """Return the driver that answers to a URL scheme; raises as `driver` does.
+
+        Raises:
+            PluginConflictError: Several do; a driver by name goes before a URL.
+        """
+        answering = [info for info in self.drivers.values() if scheme in info.schemes]
+        if len(answering) > 1:
+            names = ", ".join(repr(info.name) for info in answering)
+            msg = f"several drivers answer to {scheme!r} URLs: {names}; say which by driver=NAME"
+            raise PluginConflictError(msg)
+        if answering:
+            return _compatible(answering[0])
         name = next((name for name, schemes in FIRST_PARTY.items() if scheme in schemes), scheme)
         self.raise_failure(name)
         raise UnknownDriverError(self._unknown(f"driver for URL scheme {scheme!r}", name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable

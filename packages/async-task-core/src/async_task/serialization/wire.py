@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
