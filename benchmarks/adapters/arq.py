@@ -30,7 +30,7 @@ async def pause(_context: dict[str, Any], index: int, seconds: float) -> None:
 class WorkerSettings:
     """What its command reads."""
 
-    functions = [func(noop, name="noop", keep_result=0), func(pause, name="pause", keep_result=0)]  # noqa: RUF012
+    functions = [func(noop, name="noop", keep_result=0), func(pause, name="pause", keep_result=0)]  # noqa: RUF012 - as arq documents it
     redis_settings = SETTINGS
     max_jobs = CONCURRENCY
     poll_delay = 0.01

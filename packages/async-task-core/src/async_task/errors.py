@@ -167,7 +167,7 @@ class TaskFailedError(TaskError):
         traceback: The innermost frames of it, as text.
     """
 
-    def __init__(self, message: str, *, reason: str, type: str, traceback: str) -> None:  # noqa: A002
+    def __init__(self, message: str, *, reason: str, type: str, traceback: str) -> None:  # noqa: A002 - the attribute's name
         super().__init__(message)
         self.reason = reason
         self.type = type

@@ -231,7 +231,7 @@ def _unshare(instance: Any) -> None:
             continue
         own: Any = copy.deepcopy(shared)
         if isinstance(shared, MutableBase):  # it tells the rows it belongs to when it is changed
-            key = shared._parents.pop(state, attribute.key)  # pyright: ignore[reportPrivateUsage]
+            key = shared._parents.pop(state, attribute.key)  # pyright: ignore[reportPrivateUsage] - no public way
             own._parents[state] = key
         set_committed_value(instance, attribute.key, own)
 

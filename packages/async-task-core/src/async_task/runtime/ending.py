@@ -29,7 +29,7 @@ def done(attempt: Attempt, value: object) -> Ack:
     try:
         outcome = Outcome(TaskStatus.DONE, codec().encode(value, "result"))
     except EncodeError as exc:  # its work is done all the same: running it again would not help
-        log.error("%r is done, but its result cannot be kept: %s", attempt, exc)  # noqa: TRY400
+        log.error("%r is done, but its result cannot be kept: %s", attempt, exc)  # noqa: TRY400 - the task's, not ours
         outcome = Outcome(TaskStatus.FAILED, failure=_failure(attempt, exc), reason="bad_result")
     return Ack(attempt.lease, _kept(attempt, outcome))
 

@@ -267,6 +267,6 @@ def _instance(attempt: Attempt, args: list[Any], kwargs: dict[str, Any]) -> Task
     """Return the instance of a class task."""
     instance: Any = attempt.definition.target(*args, **kwargs)
     instance._task_id = attempt.task_id  # noqa: SLF001 - the contract's names
-    instance._attempts = attempt.history.failures  # noqa: SLF001
-    instance._dispatched_at = utc(attempt.envelope.dispatched_at_ms)  # noqa: SLF001
+    instance._attempts = attempt.history.failures  # noqa: SLF001 - as above
+    instance._dispatched_at = utc(attempt.envelope.dispatched_at_ms)  # noqa: SLF001 - as above
     return cast("Task[Any]", instance)

@@ -114,4 +114,4 @@ def unpack_reply(data: bytes, lease: Lease) -> tuple[Settlement | None, bool]:
 def _unpacked(value: Any) -> Any:
     if type(value) is not list:
         return value
-    return StoredResult(*value)  # pyright: ignore[reportUnknownArgumentType]
+    return StoredResult(*value)  # pyright: ignore[reportUnknownArgumentType] - of our own child

@@ -43,12 +43,12 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
         """Return the time of a record."""
         del datefmt
         return f"{_time(record):%Y-%m-%d %H:%M:%S}.{int(record.msecs):03d}Z"
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Return the line of a record."""
         task = getattr(record, "task", None)
         if task is not None and not record.name.startswith("async_task."):  # ours name it

@@ -92,7 +92,7 @@ class Outbox(ABC):
                     for item in batch:  # one that is refused holds up no other
                         await self._send([item])
                     return
-                log.error("%r: %s: %s", batch[0][0], self._refused, exc)  # noqa: TRY400
+                log.error("%r: %s: %s", batch[0][0], self._refused, exc)  # noqa: TRY400 - its words say it
             except Exception:  # a bug in the driver; held on to, these would be renewed for ever
                 log.exception("%d tasks: %s", len(batch), self._refused)
             else:

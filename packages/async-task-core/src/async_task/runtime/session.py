@@ -371,7 +371,7 @@ class Session:
             return
         waits = {asyncio.create_task(asyncio.wait(runners))}
         if cut_short:
-            waits.add(asyncio.create_task(self._at_once.wait()))  # type: ignore[arg-type]
+            waits.add(asyncio.create_task(self._at_once.wait()))  # type: ignore[arg-type]  # of any kind
         await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()

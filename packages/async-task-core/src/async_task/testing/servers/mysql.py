@@ -26,7 +26,7 @@ class MysqlServer(LocalServer):
     user = "mysql"  # it refuses root
     image = "mysql:8.4"
     image_port = 3306
-    image_environment = {  # noqa: RUF012
+    image_environment = {  # noqa: RUF012 - read only
         "MYSQL_ALLOW_EMPTY_PASSWORD": "1",
         "MYSQL_DATABASE": "test",
     }
@@ -103,7 +103,7 @@ class MariadbServer(MysqlServer):
     name = "mariadb"
     binary = "mariadbd"
     image = "mariadb:11.4"
-    image_environment = {  # noqa: RUF012
+    image_environment = {  # noqa: RUF012 - read only
         "MARIADB_ALLOW_EMPTY_ROOT_PASSWORD": "1",
         "MARIADB_DATABASE": "test",
     }

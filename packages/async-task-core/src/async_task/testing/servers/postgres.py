@@ -34,7 +34,7 @@ class PostgresServer(LocalServer):
     user = "postgres"  # it refuses root
     image = "postgres:17-alpine"
     image_port = 5432
-    image_environment = {"POSTGRES_HOST_AUTH_METHOD": "trust", "POSTGRES_DB": "test"}  # noqa: RUF012
+    image_environment = {"POSTGRES_HOST_AUTH_METHOD": "trust", "POSTGRES_DB": "test"}  # noqa: RUF012 - read only
     stop_signal = signal.SIGINT  # ends sessions; SIGTERM would wait for them
 
     def __init__(self, **settings: str) -> None:
@@ -90,7 +90,7 @@ class PostgresServer(LocalServer):
         """Reach its sessions too, each of which leads a process group of its own."""
         with contextlib.suppress(ProcessLookupError):  # it ended by itself
             os.kill(self.pid, signal.SIGSTOP)  # it starts no more sessions meanwhile
-        found = subprocess.run(  # noqa: S603
+        found = subprocess.run(  # noqa: S603 - our own command
             ["pgrep", "-P", str(self.pid)],  # noqa: S607 - part of every system with processes
             capture_output=True,
             text=True,
