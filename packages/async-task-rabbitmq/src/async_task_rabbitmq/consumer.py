@@ -202,8 +202,13 @@ class RabbitmqConsumer:
         self._keep(self._give_back_soon(received, wait_ms))
 
     async def _give_back_soon(self, received: Received, wait_ms: int) -> None:
-        """Put a message back uncharged: as a copy, since RabbitMQ counts what it takes back."""
-        [outcome] = await self._publisher.send([Parcel(received.queue, received.copy, wait_ms)])
+        """Put a message back uncharged: as a copy, since RabbitMQ counts what it takes back.
+
+        Nobody waits for it, so it may take until RabbitMQ answers: what is refused because the copy
+        was not confirmed in time is there twice if that was stored all the same.
+        """
+        parcel = Parcel(received.queue, received.copy, wait_ms)
+        [outcome] = await self._publisher.send([parcel], bounded=False)
         if outcome is None:
             await received.tap.answer([received])
         else:

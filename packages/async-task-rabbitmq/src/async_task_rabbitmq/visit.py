@@ -41,6 +41,7 @@ class Visit:
         self.limit = limit
         self.lease_id = lease_id
         self.taken: list[Received] = []
+        self._ids: set[bytes] = set()
         self.leases: list[Lease] | None = None
         self.abandoned = False
         self.woken = asyncio.Event()
@@ -56,10 +57,12 @@ class Visit:
             wait_ms = max(copy.wait_ms, reclaim_delay_ms(copy.crashes))
         else:
             wait_ms = copy.wait_ms
-        if wait_ms or self.over or len(self.taken) == self.limit or self._has(copy.id):
+        # `(id, lease_id)` names one lease, so that another copy has to wait.
+        if wait_ms or self.over or len(self.taken) == self.limit or copy.id in self._ids:
             self._give_back(received, wait_ms)
             return
         self.taken.append(received)
+        self._ids.add(copy.id)
         self.woken.set()
 
     @property
@@ -74,7 +77,3 @@ class Visit:
         for each in self.taken:
             self._give_back(each, 0)
         self.taken.clear()
-
-    def _has(self, message_id: bytes) -> bool:
-        """Whether it has a copy already: `(id, lease_id)` names one lease, so another waits."""
-        return any(each.copy.id == message_id for each in self.taken)
