@@ -102,7 +102,7 @@ class PostgresStore(Store):
 
     def make(self) -> PostgresServer:
         """Return the server, not started."""
-        return PostgresServer(fsync="on", shared_buffers="128MB", max_connections="200")
+        return PostgresServer(shared_buffers="128MB", max_connections="200")
 
     def fresh(self) -> str:
         """Make a database, and return its URL."""
@@ -129,7 +129,7 @@ class MysqlStore(Store):
 
     def make(self) -> MariadbServer:
         """Return the server, not started."""
-        return MariadbServer(innodb_flush_log_at_trx_commit="1", innodb_buffer_pool_size="128M")
+        return MariadbServer(innodb_buffer_pool_size="128M")
 
     def fresh(self) -> str:
         """Make a database, and return its URL."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class MysqlServer(LocalServer):
     """A MySQL server that lets root in without a password and has one database, `test`.
 
-    It syncs nothing to disk: what was written survives the death of its process all the same.
+    It syncs every commit to disk, as a server does by default.
 
     Args:
         **settings: Settings of the server, for example `max_connections="20"`.
@@ -64,7 +64,6 @@ class MysqlServer(LocalServer):
             "pid-file": f"{self.folder}/pid",
             "init-file": f"{self.folder}/databases.sql",
             "innodb-buffer-pool-size": "64M",
-            "innodb-flush-log-at-trx-commit": "2",
             **self._own_settings(),
             **self._settings,
         }

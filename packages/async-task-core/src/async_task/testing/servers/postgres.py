@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class PostgresServer(LocalServer):
     """A PostgreSQL server that trusts everybody who reaches it and has one database, `test`.
 
-    It syncs nothing to disk: what was written survives the death of its processes all the same.
+    It syncs every commit to disk, as a server does by default.
 
     Args:
         **settings: Settings of the server, for example `max_connections="20"`.
@@ -63,7 +63,6 @@ class PostgresServer(LocalServer):
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
-            "fsync": "off",
             "shared_buffers": "64MB",
             **self._settings,
         }
