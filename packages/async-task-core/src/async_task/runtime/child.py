@@ -59,7 +59,7 @@ def main(requests_fd: int, replies_fd: int) -> None:
             importlib.import_module(module)
         except ModuleNotFoundError as exc:
             # The worker has it from somewhere an import does not reach; others are not to suffer.
-            log.error("a child process cannot import %s, and not run its tasks: %s", module, exc)  # noqa: TRY400
+            log.error("a child process cannot import %s, and not run its tasks: %s", module, exc)  # noqa: TRY400 - its words say it
     set_global_config(**hello.settings)  # after what the modules set, as in the worker
     driver = QueueDriver.from_config(get_global_config())
     admission, executor = Admission(registry, driver.config), Executor(driver=driver)
