@@ -92,10 +92,12 @@ class PostgresDriver(BaseDriver):
         """Drop all connections, after the last hint was sent, within `op_timeout`."""
         store, self._opened = self._opened, None
         if store is not None:
-            await store.wakeup.close()
-            store.connections.close()
-            for lane in self._lanes:
-                lane.close()
+            try:
+                await store.wakeup.close()
+            finally:
+                store.connections.close()
+                for lane in self._lanes:
+                    lane.close()
 
     async def ping(self) -> None:
         """Make one round trip."""

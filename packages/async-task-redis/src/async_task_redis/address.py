@@ -77,10 +77,9 @@ class Address:
             options["host"], options["port"] = self.hosts[0]
         return cast("Stream", self.kind(**options))
 
-    def for_nodes(self, timeout_s: float) -> dict[str, Any]:
-        """Return what redis-py makes the nodes of a cluster with, to ask them for their slots."""
-        timeouts = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
-        return {**_ALWAYS, **self.options, **timeouts, "connection_class": self.kind}
+    def sentinel(self, host: Host) -> Address:
+        """Return where one of the Sentinels is."""
+        return replace(self, hosts=(host,), service=None, options=self.sentinel_options)
 
     def __str__(self) -> str:
         if self.kind is UnixDomainSocketConnection:
@@ -161,7 +160,6 @@ def _read(url: str) -> Address:
     _check(options, scheme, tls=kind is SSLConnection)
     if watched:
         sentinel_options |= {name: options[name] for name in options if name.startswith("ssl_")}
-        sentinel_options["ssl"] = kind is SSLConnection
     user, _, secret = credentials.partition(":")
     options |= {"username": unquote(user)} if user else {}
     options |= {"password": unquote(secret)} if secret else {}
@@ -170,7 +168,7 @@ def _read(url: str) -> Address:
         service=unquote(service) or None,
         kind=kind,
         options=options,
-        sentinel_options={**_ALWAYS, **sentinel_options} if watched else {},
+        sentinel_options=sentinel_options,
     )
 
 

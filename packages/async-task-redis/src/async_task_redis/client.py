@@ -53,7 +53,10 @@ class Client(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of all connections; what waits for them fails."""
+        """Let go of all connections; what waits for them fails.
+
+        They are let go of before the first wait, so that no cancellation leaves one behind.
+        """
         ...
 
 
@@ -154,4 +157,5 @@ class SingleClient:
 
     async def close(self) -> None:
         """Let go of the connection."""
-        await self._connection.close()
+        self._connection.end()
+        await self._connection.closed()

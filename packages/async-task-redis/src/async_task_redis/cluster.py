@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from async_task.spi.errors import ConfigurationError, ConnectionLostError, DriverError
-from redis.asyncio.cluster import ClusterNode, NodesManager
-from redis.crc import key_slot
-from redis.exceptions import (
-    AskError,
-    MovedError,
-    NoScriptError,
-    RedisClusterException,
-    RedisError,
+from async_task.spi.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    DriverError,
+    OutcomeUnknownError,
 )
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import AskError, MovedError, NoScriptError
 
 from async_task_redis.client import exchange
 from async_task_redis.connection import Connection
-from async_task_redis.dialing import dial
+from async_task_redis.dialing import dial, in_turn
 from async_task_redis.failures import REFUSALS, moved_on, refused
 from async_task_redis.scripts import in_full
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from async_task_redis.address import Address, Host
     from async_task_redis.connection import Slots
@@ -53,7 +50,7 @@ class ClusterClient:
         self._op_timeout_s = op_timeout_s
         self._slots = slots
         self._nodes: dict[Host, Connection] = {}
-        self._topology: NodesManager | None = None  # who holds which slots
+        self._holders: dict[int, Host] = {}  # of slots; empty until it was read
         self._moved: dict[int, Host] = {}  # what was learned since that was read
         self._reading = asyncio.Lock()
         self._closed = True
@@ -99,7 +96,7 @@ class ClusterClient:
     async def anywhere(self, deadline: float) -> Wire:
         """Return a connection to a node; what is published reaches all of them."""
         problems: list[str] = []
-        for node, until in self._known(deadline):
+        for node, until in in_turn(self._known(), deadline):
             try:
                 return await self._connection(node).wire(until)
             except DriverError as error:
@@ -115,7 +112,9 @@ class ClusterClient:
         self._closed = True
         nodes, self._nodes = self._nodes, {}
         for connection in nodes.values():
-            await connection.close()
+            connection.end()
+        for connection in nodes.values():
+            await connection.closed()
 
     async def _run_on(
         self,
@@ -165,70 +164,66 @@ class ClusterClient:
         slot = _slot_of(keys)
         if slot in self._moved:
             return self._moved[slot]
-        topology = self._topology or await self._read_topology(deadline)
-        holders = topology.slots_cache.get(slot)
-        if not holders:
+        holders = self._holders or await self._read_topology(deadline)
+        if slot not in holders:
             self._forget()
             raise DriverError(f"{self._seed}: no node holds slot {slot}", retryable=True)
-        return holders[0].host, int(holders[0].port)  # the rest are its replicas
+        return holders[slot]
 
-    async def _read_topology(self, deadline: float) -> NodesManager:
+    async def _read_topology(self, deadline: float) -> dict[int, Host]:
         """Ask the nodes known so far who holds which slots, once for all who wait.
 
         Raises:
             ConfigurationError: It is no cluster.
             ConnectionLostError: None answers.
-            DriverError: They do not let us ask, or do not agree.
+            DriverError: One does not let us ask.
         """
         try:
             async with asyncio.timeout_at(deadline), self._reading:
-                if self._topology is None:
-                    self._topology = await self._ask_for_topology(deadline)
-                return self._topology
+                if not self._holders:
+                    self._holders = await self._ask_for_holders(deadline)
+                return self._holders
         except TimeoutError:
             raise ConnectionLostError(
                 f"{self._seed} cannot be reached: no answer in time"
             ) from None
-        except RedisClusterException as error:
-            reason = _first_reason(error)
-            if "cluster support disabled" in str(reason):
-                raise ConfigurationError(
-                    f"{self._seed} is in no cluster; set redis_cluster=False"
-                ) from error
-            if isinstance(reason, REFUSALS):
-                raise refused(reason, str(self._seed)) from error
-            raise ConnectionLostError(f"{self._seed} cannot be reached: {error}") from error
 
-    async def _ask_for_topology(self, deadline: float) -> NodesManager:
-        known = list(dict.fromkeys([*self._nodes, *self._seed.hosts]))
-        # One that is silent must not use up the time of the others.
-        share_s = (deadline - asyncio.get_running_loop().time()) / len(known)
-        options = self._seed.for_nodes(share_s)
-        topology = NodesManager(
-            [ClusterNode(host, port, **options) for host, port in known],
-            require_full_coverage=False,
-            connection_kwargs=options,
-            dynamic_startup_nodes=False,  # all that are connected can be closed here
-        )
-        try:
-            await topology.initialize()
-        finally:
-            with contextlib.suppress(RedisError):
-                await topology.aclose("startup_nodes")
-        return topology
+    async def _ask_for_holders(self, deadline: float) -> dict[int, Host]:
+        """Ask until all slots are covered: a node may know of its own only, or of none."""
+        holders: dict[int, Host] = {}
+        problems: list[str] = []
+        for node, until in in_turn(self._known(), deadline):
+            try:
+                holders = {**await self._ask_one_for_holders(node, until), **holders}
+            except (ConnectionLostError, OutcomeUnknownError) as error:
+                problems.append(str(error))
+            if len(holders) == REDIS_CLUSTER_HASH_SLOTS:
+                break
+        if problems and not holders:
+            raise ConnectionLostError("; ".join(problems))
+        return holders
+
+    async def _ask_one_for_holders(self, node: Host, deadline: float) -> dict[int, Host]:
+        [reply] = await self._connection(node).call([("CLUSTER", "SLOTS")], deadline=deadline)
+        if isinstance(reply, REFUSALS):
+            if "cluster support disabled" in str(reply):
+                raise ConfigurationError(f"{self._seed} is in no cluster; set redis_cluster=False")
+            raise refused(reply, str(self._seed.at(node)))
+        holders: dict[int, Host] = {}
+        for first, last, (host, port, *_), *_ in reply:  # its replicas follow
+            holder = (host.decode() if host else node[0], port)  # it may know no address of its own
+            holders.update(dict.fromkeys(range(first, last + 1), holder))
+        return holders
 
     def _forget(self) -> None:
         """Ask anew who holds which slot: somebody has failed or is another's replica now."""
-        self._topology = None
+        self._holders = {}
         self._moved = {}
 
-    def _known(self, deadline: float) -> Iterator[tuple[Host, float]]:
-        """Yield nodes to try in turn, and when to give each up: one may be silent."""
-        loop = asyncio.get_running_loop()
-        nodes = list(dict.fromkeys([*self._nodes, *self._seed.hosts]))
-        for number, node in enumerate(nodes):
-            now = loop.time()
-            yield node, now + (deadline - now) / (len(nodes) - number)
+    def _known(self) -> list[Host]:
+        """Return nodes that can be asked for the others, first those that are known to answer."""
+        nodes = dict.fromkeys([*self._nodes, *self._seed.hosts])
+        return sorted(nodes, key=lambda node: node not in self._nodes or not self._nodes[node].up)
 
     def _connection(self, node: Host) -> Connection:
         if node not in self._nodes:
@@ -247,10 +242,3 @@ def _target(error: AskError, node: Host) -> Host:
     """Return where to; an empty host is the one that said so."""
     host = cast("str", error.host)
     return host or node[0], error.port
-
-
-def _first_reason(error: BaseException) -> BaseException:
-    """Follow what an error says it comes from."""
-    while (reason := error.__cause__ or error.__context__) is not None:
-        error = reason
-    return error

@@ -102,6 +102,11 @@ class Connection:
             raise ConnectionLostError("the Redis server cannot be reached: no answer in time")
         return dialing.result()
 
+    @property
+    def up(self) -> bool:
+        """Whether it is connected, as far as is known."""
+        return self._wire is not None and not self._wire.lost
+
     def drop(self, reason: str) -> None:
         """End the connection; the next call makes another."""
         if self._wire is not None:
@@ -111,14 +116,18 @@ class Connection:
         """Let calls connect."""
         self._closed = False
 
-    async def close(self) -> None:
+    def end(self) -> None:
         """End the connection; what waits for it fails, and so does every call until `open`."""
         self._closed = True
         if self._dialing is not None:
             self._dialing.cancel()
+        self.drop("was closed by this process")
+
+    async def closed(self) -> None:
+        """Wait, after `end`, until the socket is closed."""
+        if self._dialing is not None:
             await asyncio.wait([self._dialing])
         if self._wire is not None:
-            self._wire.end("was closed by this process")
             await self._wire.closed()
         await asyncio.sleep(0)  # sockets are closed by the loop's next turn
 

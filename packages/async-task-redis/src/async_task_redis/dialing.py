@@ -6,16 +6,15 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from async_task.spi.errors import ConfigurationError, ConnectionLostError
+from async_task.spi.errors import ConfigurationError, ConnectionLostError, OutcomeUnknownError
 from redis.asyncio.connection import SSLConnection
-from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
 from async_task_redis.failures import REFUSALS, refused
 from async_task_redis.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from async_task_redis.address import Address, Host
 
@@ -88,23 +87,45 @@ async def find_master(address: Address, deadline: float) -> Host:
     """Ask the Sentinels, in turn, where the server is now.
 
     Raises:
-        ConnectionLostError: None of them knows.
+        ConnectionLostError: None of them knows, or it is down.
         DriverError: One of them does not let us ask.
     """
-    # One that is silent must not use up the time of the others.
-    share_s = (deadline - asyncio.get_running_loop().time()) / len(address.hosts)
-    timeouts = {"socket_timeout": share_s, "socket_connect_timeout": share_s}
-    options = {**address.sentinel_options, **timeouts}
-    # Its constructor has no types.
-    sentinel: Sentinel = cast("Any", Sentinel)(address.hosts, sentinel_kwargs=options)
+    problems: list[str] = []
+    for host, until in in_turn(address.hosts, deadline):
+        sentinel = address.sentinel(host)
+        try:
+            masters = await _masters(sentinel, until)
+        except (ConnectionLostError, OutcomeUnknownError) as error:
+            problems.append(str(error))
+            continue
+        master = masters.get(address.service)
+        if master is None:
+            problems.append(f"{sentinel} watches no {address.service}")
+        elif "s_down" in master["flags"] or "o_down" in master["flags"]:
+            problems.append(f"{sentinel} says that {address.service} is down")
+        else:
+            return master["ip"], int(master["port"])
+    raise ConnectionLostError(f"{address} cannot be reached: " + "; ".join(problems))
+
+
+def in_turn(hosts: Sequence[Host], deadline: float) -> Iterator[tuple[Host, float]]:
+    """Yield hosts, and when to give each up: one that is silent leaves the others their time."""
+    loop = asyncio.get_running_loop()
+    for number, host in enumerate(hosts):
+        now = loop.time()
+        yield host, now + (deadline - now) / (len(hosts) - number)
+
+
+async def _masters(sentinel: Address, deadline: float) -> dict[str | None, dict[str, str]]:
+    """Return what a Sentinel says of the servers it watches, by their names."""
+    wire = await dial(sentinel, deadline)
     try:
-        async with asyncio.timeout_at(deadline):
-            return cast("Host", await sentinel.discover_master(address.service or ""))
-    except REFUSALS as error:
-        raise refused(error, str(address)) from error
-    except (TimeoutError, RedisError) as error:
-        said = str(error) or "no answer in time"
-        raise ConnectionLostError(f"{address} cannot be asked: {said}") from error
+        [reply] = await wire.call([("SENTINEL", "MASTERS")], deadline=deadline)
     finally:
-        for client in sentinel.sentinels:
-            await client.connection_pool.disconnect()
+        wire.end("has been asked")
+        await wire.closed()
+    if isinstance(reply, REFUSALS):
+        raise refused(reply, str(sentinel))
+    said = [[each.decode() for each in master] for master in reply]
+    masters = [dict(zip(each[::2], each[1::2], strict=True)) for each in said]
+    return {master["name"]: master for master in masters}

@@ -100,9 +100,10 @@ class RedisDriver(BaseDriver):
     async def close(self) -> None:
         """Drop all connections but the keeper's; what waits on them fails."""
         while self._consuming:
-            client, wakeup = self._consuming.popitem()
+            client, wakeup = next(iter(self._consuming.items()))
             await client.close()
             await wakeup.close()
+            self._consuming.pop(client, None)
         await self._client.close()
         await self._subscription.close()
 
@@ -151,9 +152,9 @@ class RedisDriver(BaseDriver):
         try:
             yield RedisConsumer(client, self._keys, options.queues, wakeup)
         finally:
-            self._consuming.pop(client, None)
             await wakeup.close()
             await client.close()
+            self._consuming.pop(client, None)  # cancelled before, the driver's `close` goes on
 
     @asynccontextmanager
     async def keeper(self) -> AsyncGenerator[RedisKeeper]:

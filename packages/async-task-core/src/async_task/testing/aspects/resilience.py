@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,14 @@ from async_task.testing.rig import FOREVER_MS, HIGH, QUEUES, Rig
 
 if TYPE_CHECKING:
     from async_task.testing.harness import DriverHarness
+
+
+def _connections() -> set[asyncio.BaseTransport]:
+    """Return what is connected in this process, whoever holds it."""
+    transports: list[asyncio.BaseTransport] = [
+        each for each in gc.get_objects() if issubclass(type(each), asyncio.BaseTransport)
+    ]
+    return {each for each in transports if not each.is_closing()}
 
 
 class Resilience:
@@ -31,6 +40,39 @@ class Resilience:
     async def test_closing_what_was_never_opened_is_harmless(self, harness: DriverHarness) -> None:
         """Whoever gives up half-way may close what he has."""
         await (await harness.make()).close()
+
+    async def test_an_opening_may_be_given_up_at_any_moment(self, harness: DriverHarness) -> None:
+        """What had been connected by then is closed again, by `open` itself or by `close`."""
+        first = await harness.make()
+        before = _connections()
+        turns, opened = 0, False
+        while not opened:
+            driver = await harness.again(first)
+            opening = asyncio.create_task(driver.open())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opened = opening.done()
+            opening.cancel()
+            await asyncio.wait([opening])
+            await driver.close()
+            turns += 1 + turns // 10
+        assert _connections() <= before, "connections are left open"
+
+    async def test_a_closing_may_be_given_up_and_repeated(self, harness: DriverHarness) -> None:
+        """What was still connected is closed then, also what a waiting lease used."""
+        first = await harness.make()
+        before = _connections()
+        for turns in range(12):
+            async with Rig.of(harness, await harness.again(first)) as rig:
+                waiting = asyncio.create_task(rig.look(wait_ms=FOREVER_MS, queues=QUEUES))
+                await rig.turns()
+                closing = asyncio.create_task(rig.driver.close())
+                await rig.turns(turns)
+                closing.cancel()
+                await asyncio.wait([closing])
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+        assert _connections() <= before, "connections are left open"
 
     async def test_a_ping_succeeds(self, rig: Rig) -> None:
         """One cheap round trip tells that the backend is there."""
