@@ -164,7 +164,10 @@ class LocalServer(ABC):
 
     def freeze(self) -> None:
         """Let it answer nothing any more, with all connections open."""
-        self._signal(signal.SIGSTOP)
+        # Where the processors are busy a signal takes a while, in which it answers.
+        while not all(state[0] in "TZ" for state in self._states()):
+            self._signal(signal.SIGSTOP)
+            time.sleep(0.002)
 
     def thaw(self) -> None:
         """Undo `freeze`."""
@@ -180,6 +183,13 @@ class LocalServer(ABC):
     @property
     def _user(self) -> str | None:
         return self.user if os.geteuid() == 0 else None
+
+    def _states(self) -> list[str]:
+        """Return how its processes are: `T` for stopped, `Z` for ended."""
+        return printed("ps", "-o", "stat=", "-p", ",".join(map(str, self._pids())))
+
+    def _pids(self) -> list[int]:
+        return [int(pid) for pid in printed("pgrep", "-g", str(self.pid))]
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):  # it ended by itself
@@ -215,6 +225,12 @@ def wait_until_ready(kind: type[LocalServer], host: str, port: int) -> None:
     while not kind.answers(host, port):
         assert time.monotonic() < deadline, f"{kind.name} at {host}:{port} does not answer"
         time.sleep(0.05)
+
+
+def printed(*command: str) -> list[str]:
+    """Run a program that only looks at processes, and return the words it printed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    return done.stdout.split()
 
 
 def free_port() -> int:

@@ -9,12 +9,11 @@ import shutil
 import signal
 import socket
 import struct
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from async_task.testing.servers.base import LocalServer
+from async_task.testing.servers.base import LocalServer, printed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -85,17 +84,14 @@ class PostgresServer(LocalServer):
         except OSError:
             return False
 
+    def _pids(self) -> list[int]:
+        return [self.pid, *map(int, printed("pgrep", "-P", str(self.pid)))]
+
     def _signal(self, number: signal.Signals) -> None:
         """Reach its sessions too, each of which leads a process group of its own."""
         with contextlib.suppress(ProcessLookupError):  # it ended by itself
             os.kill(self.pid, signal.SIGSTOP)  # it starts no more sessions meanwhile
-        found = subprocess.run(  # noqa: S603 - our own command
-            ["pgrep", "-P", str(self.pid)],  # noqa: S607 - part of every system with processes
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for pid in (self.pid, *map(int, found.stdout.split())):
+        for pid in self._pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
