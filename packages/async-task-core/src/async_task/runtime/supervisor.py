@@ -197,6 +197,8 @@ class Supervisor:
         """Retire workers that are over a limit, and restart all when the source changed."""
         while True:
             await asyncio.sleep(LOOK_S if self._changed is None else LOOK_S / 4)
+            if self._stopping.is_set():
+                return
             if self._changed is not None and self._changed():
                 log.info("source changed; restarting")
                 self._edited.set()
@@ -257,8 +259,11 @@ class _Process:
         return self.process.returncode in (0, RECYCLE_EXIT, *_TOLD_TO_STOP)
 
     def send(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(number)
+        # In Python 3.11 `send_signal` would look first whether the process has ended, and take the
+        # exit code away from who waits for it.
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
     async def ready(self, timeout_s: float) -> bool:
         """Wait until it takes tasks; return whether it does."""
