@@ -106,6 +106,8 @@ class ClusterClient:
     def open(self) -> None:
         """Let calls connect."""
         self._closed = False
+        for connection in self._nodes.values():  # of calls that failed since it was closed
+            connection.open()
 
     async def close(self) -> None:
         """Let go of all connections."""
