@@ -172,7 +172,10 @@ class Driver(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of everything, bounded in time. Idempotent; never raises for a dead server."""
+        """Let go of everything, bounded in time. Idempotent; never raises for a dead server.
+
+        Also of what an `open` or a `close` that was cancelled has left.
+        """
         ...
 
     async def ping(self) -> None:
