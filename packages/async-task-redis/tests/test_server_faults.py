@@ -323,6 +323,18 @@ async def test_a_wrong_password_is_said_and_not_shown(
         assert "p@:/%25" not in caplog.text
 
 
+async def test_the_password_of_a_sentinel_is_its_own(opened: Opened) -> None:
+    with RedisServer() as master, RedisSentinel(master) as sentinel:
+        sentinel.say("ACL SETUSER default resetpass >s3cret")
+        for wrong in ("", "?sentinel_password=wr0ng"):
+            with pytest.raises(AccessDeniedError, match="check sentinel_username") as caught:
+                async with opened(sentinel.url + wrong):
+                    pass
+            assert "wr0ng" not in str(caught.value)
+        async with opened(sentinel.url + "?sentinel_password=s3cret") as driver:
+            await driver.ping()
+
+
 async def test_no_more_connections_than_allowed(server: RedisServer, opened: Opened) -> None:
     gone = Lease(os.urandom(16), "q", b"", os.urandom(16), 1, 0)
     async with opened(server.url, max_connections=2) as driver, driver.keeper() as renewal:

@@ -6,7 +6,12 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from async_task.spi.errors import ConfigurationError, ConnectionLostError, OutcomeUnknownError
+from async_task.spi.errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    ConnectionLostError,
+    OutcomeUnknownError,
+)
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import RedisError
 
@@ -98,6 +103,11 @@ async def find_master(address: Address, deadline: float) -> Host:
         except (ConnectionLostError, OutcomeUnknownError) as error:
             problems.append(str(error))
             continue
+        except AccessDeniedError as error:
+            raise AccessDeniedError(
+                f"the Sentinel {sentinel} refused: {error.__cause__}; check sentinel_username and "
+                "sentinel_password in redis_url, and its ACL"
+            ) from error
         master = masters.get(address.service)
         if master is None:
             problems.append(f"{sentinel} watches no {address.service}")
