@@ -108,7 +108,7 @@ async def find_master(address: Address, deadline: float) -> Host:
                 f"the Sentinel {sentinel} refused: {error.__cause__}; check sentinel_username and "
                 "sentinel_password in redis_url, and its ACL"
             ) from error
-        master = masters.get(address.service)
+        master = masters.get(address.service or "")
         if master is None:
             problems.append(f"{sentinel} watches no {address.service}")
         elif "s_down" in master["flags"] or "o_down" in master["flags"]:
@@ -126,7 +126,7 @@ def in_turn(hosts: Sequence[Host], deadline: float) -> Iterator[tuple[Host, floa
         yield host, now + (deadline - now) / (len(hosts) - number)
 
 
-async def _masters(sentinel: Address, deadline: float) -> dict[str | None, dict[str, str]]:
+async def _masters(sentinel: Address, deadline: float) -> dict[str, dict[str, str]]:
     """Return what a Sentinel says of the servers it watches, by their names."""
     wire = await dial(sentinel, deadline)
     try:
