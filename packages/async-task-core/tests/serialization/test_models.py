@@ -12,7 +12,7 @@ from async_task.serialization import wire
 from async_task.serialization.codec import Codec
 from async_task.serialization.types import TypeRegistry
 
-pytest.importorskip("pydantic")
+pytest.importorskip("pydantic", reason="pydantic's models are carried where it is installed")
 import pydantic
 
 
